@@ -1,0 +1,58 @@
+"""Every way in which photfeh refuses input: one clear line that names the file, column or star and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["BadColumn", "BadFile", "BadInput", "BadLightCurve", "MissingColumn", "PhotfehError", "PhotfehWarning", "UnknownName"]
+
+
+class PhotfehError(Exception):
+    """Base of all errors that photfeh raises on purpose."""
+
+
+class PhotfehWarning(UserWarning):
+    """Something was repaired or left out; the text names it and says how to avoid it."""
+
+
+class BadInput(PhotfehError):
+    """Input that cannot be used as it is; the text says what to change."""
+
+
+class BadFile(BadInput):
+    """A file that cannot be read: absent, empty, truncated or of an unknown kind."""
+
+
+class BadColumn(BadInput):
+    """A column that is there but holds values it must not hold."""
+
+
+class BadLightCurve(BadInput):
+    """A light curve that breaks the rules of :class:`photfeh.LightCurves`; the text names the star."""
+
+
+class MissingColumn(BadInput):
+    """A column that is needed and not there."""
+
+    def __init__(self, column: str, where: str, *, accepted: Iterable[str] = (), found: Iterable[str] = ()) -> None:
+        text = f"{where} has no column {column!r}"
+        accepted = [name for name in accepted if name != column]
+        if accepted:
+            text += f" (also accepted: {', '.join(accepted)})"
+        found = list(found)
+        if found:
+            text += f"; found {', '.join(map(str, found[:20]))}{' ...' if len(found) > 20 else ''}"
+        super().__init__(text + f". Rename or add the column {column!r}.")
+        self.column = column
+
+
+class UnknownName(BadInput):
+    """A model, relation, cut or other entry that does not exist; the text lists what does, nearest first."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+        self.name = name

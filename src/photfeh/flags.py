@@ -1,0 +1,54 @@
+"""The bit mask that says what is special about a prediction, and why a star has none."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DESCRIPTIONS", "NO_PREDICTION", "Flag", "describe"]
+
+
+class Flag(IntFlag):
+    """Bits of the ``flag`` column of predictions and data sets."""
+
+    NO_LIGHT_CURVE = 1
+    NO_PERIOD = 2
+    BAD_PERIOD = 4
+    TOO_FEW_EPOCHS = 8
+    WRONG_TYPE = 16
+    NO_FIT = 32
+    SPARSE = 64
+    PHASE_GAP = 128
+    NOISY = 256
+    EXTRAPOLATED = 512
+
+
+DESCRIPTIONS = {
+    Flag.NO_LIGHT_CURVE: "no usable epoch of this star was found",
+    Flag.NO_PERIOD: "the star table gives no period",
+    Flag.BAD_PERIOD: "the period is not between 0.1 and 1.5 days",
+    Flag.TOO_FEW_EPOCHS: "fewer than 8 clean epochs: no light-curve shape can be measured",
+    Flag.WRONG_TYPE: "the model was not made for stars of this type",
+    Flag.NO_FIT: "the light curve could not be fitted",
+    Flag.SPARSE: "fewer than 20 clean epochs: use with care",
+    Flag.PHASE_GAP: "more than a quarter of the cycle has no epoch: use with care",
+    Flag.NOISY: "scatter about the fit above a quarter of the amplitude: the period may be wrong",
+    Flag.EXTRAPOLATED: "period or light-curve shape outside the range of the training stars",
+}
+
+NO_PREDICTION = (
+    Flag.NO_LIGHT_CURVE | Flag.NO_PERIOD | Flag.BAD_PERIOD | Flag.TOO_FEW_EPOCHS | Flag.WRONG_TYPE | Flag.NO_FIT
+)
+"""Bits of which any one means that [Fe/H] is NaN."""
+
+
+def describe(flag: int) -> list[str]:
+    """Plain sentences for the bits that are set."""
+    return [text for bit, text in DESCRIPTIONS.items() if flag & bit]
+
+
+def predictable(flag: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Where no bit of :data:`NO_PREDICTION` is set."""
+    return (np.asarray(flag, np.int64) & int(NO_PREDICTION)) == 0
