@@ -5,7 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["BadColumn", "BadFile", "BadInput", "BadLightCurve", "MissingColumn", "PhotfehError", "PhotfehWarning", "UnknownName"]
+__all__ = [
+    "BadColumn",
+    "BadFile",
+    "BadInput",
+    "BadLightCurve",
+    "MissingColumn",
+    "PhotfehError",
+    "PhotfehWarning",
+    "UnknownName",
+]
 
 
 class PhotfehError(Exception):

@@ -148,7 +148,13 @@ class LightCurves:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         points = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
         return LightCurves(
-            self.source_id[rows], offsets, self.time[points], self.mag[points], self.mag_error[points], self.band, self.folded
+            self.source_id[rows],
+            offsets,
+            self.time[points],
+            self.mag[points],
+            self.mag_error[points],
+            self.band,
+            self.folded,
         )
 
     @property
@@ -219,9 +225,7 @@ class LightCurves:
         star = rank[star][good]
         order = np.lexsort((time[good], star))
         offsets = np.concatenate([[0], np.cumsum(np.bincount(star, minlength=len(unique)))])
-        return cls(
-            ids[np.sort(first)], offsets, time[good][order], mag[good][order], error[good][order], band, folded
-        )
+        return cls(ids[np.sort(first)], offsets, time[good][order], mag[good][order], error[good][order], band, folded)
 
     @classmethod
     def concatenate(cls, parts: list[LightCurves]) -> LightCurves:

@@ -41,6 +41,7 @@ COLUMNS: dict[str, Column] = {
     "n_harmonics": Column("", "order of the Fourier series", _HERE),
     "zero_point": Column("mag", "constant term of the Fourier series", _HERE),
     "peak_to_peak_g": Column("mag", "maximum minus minimum of the fitted curve", _HERE),
+    "max_phase": Column("cycle", "phase of maximum light where phi1 = 0 is phase 0", _HERE),
     "epoch_of_maximum": Column("d", "time (or phase) of maximum light on the fitted curve", _HERE),
     "scatter": Column("mag", "robust standard deviation of the residuals", _HERE),
     "max_gap": Column("cycle", "largest phase interval without an epoch", "photfeh"),
@@ -63,7 +64,19 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 """Accepted other names, lower case. The canonical name wins where both are there."""
 
-_TYPES = {"rrab": "RRab", "rra": "RRab", "rrb": "RRab", "ab": "RRab", "rr0": "RRab", "rrc": "RRc", "c": "RRc", "rr1": "RRc", "rrd": "RRd", "d": "RRd", "rr01": "RRd"}
+_TYPES = {
+    "rrab": "RRab",
+    "rra": "RRab",
+    "rrb": "RRab",
+    "ab": "RRab",
+    "rr0": "RRab",
+    "rrc": "RRc",
+    "c": "RRc",
+    "rr1": "RRc",
+    "rrd": "RRd",
+    "d": "RRd",
+    "rr01": "RRd",
+}
 
 
 def validate_stars(table: pd.DataFrame, *, where: str = "the star table") -> pd.DataFrame:
@@ -151,7 +164,9 @@ def to_numbers(column: pd.Series, name: str, where: str, source_id: pd.Series | 
         row = int(np.argmax(bad))
         star = f", star {source_id.iloc[row]}" if source_id is not None else ""
         if bad.sum() == (~empty).sum():
-            raise BadColumn(f"{where}: column {name!r} holds text ({column.iloc[row]!r}{star}), not numbers. Correct that column.")
+            raise BadColumn(
+                f"{where}: column {name!r} holds text ({column.iloc[row]!r}{star}), not numbers. Correct that column."
+            )
         warnings.warn(
             f"{where}: column {name!r} holds text in {int(bad.sum())} rows, first {column.iloc[row]!r}{star}; "
             "taken as missing. Correct or empty those entries.",

@@ -1,0 +1,341 @@
+"""The command line: each command is a few lines that call the library."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from photfeh.errors import BadInput, PhotfehError, PhotfehWarning
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with honest uncertainties out.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="List and describe models.")
+app.add_typer(models_app, name="models")
+out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Output = Annotated[Path, typer.Option(help="Folder to make.")]
+Stars = Annotated[Path, typer.Option(help="Star table: source_id, period, optional type, feh, feh_error.")]
+Epochs = Annotated[str, typer.Argument(help="Light curves: a file, a folder, or a quoted glob pattern.")]
+Band = Annotated[str, typer.Option(help="Passband to use.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Model parameter, MODEL.NAME=VALUE, for example gru.epochs=50.")
+]
+
+
+@app.command()
+def demo(
+    output: Output = Path("demo-output"),
+    stars: Annotated[int, typer.Option(help="Number of simulated stars.", min=200)] = 1000,
+    seed: Seed = 1,
+) -> None:
+    """Run the whole way on a simulated survey: simulate, prepare, validate, train, predict, report.
+
+    Example: photfeh demo --output demo-output
+    """
+    from photfeh.demonstration import demonstrate
+
+    with _progress() as report:
+        result = demonstrate(output, n_stars=stars, seed=seed, progress=report)
+    _print_frame(result.metrics, "Scored on stars that no fit has seen")
+    out.print(result.summary)
+    out.print(f"predictions: {result.predictions}\nreport: {result.report}")
+
+
+@app.command()
+def simulate(
+    stars: Annotated[int, typer.Option(help="Number of stars.", min=1)],
+    output: Output,
+    seed: Seed = 0,
+) -> None:
+    """Write a simulated survey with known truth: epochs.parquet and stars.parquet.
+
+    Example: photfeh simulate --stars 2000 --output survey
+    """
+    from photfeh.simulation import write_simulation
+
+    write_simulation(stars, output, seed=seed)
+    out.print(f"{stars} stars: {output / 'epochs.parquet'}, {output / 'stars.parquet'}")
+
+
+@app.command()
+def prepare(
+    epochs: Epochs,
+    stars: Stars,
+    output: Output,
+    labels: Annotated[
+        str | None, typer.Option(help="none, column or relation. Default: column if there is one.")
+    ] = None,
+    cuts: Annotated[
+        str | None, typer.Option(help="founding, well-observed, relaxed, none, or e.g. 'n_epochs>20,phi31_error<0.1'.")
+    ] = None,
+    types: Annotated[str, typer.Option(help="Types that enter the sample, separated by commas.")] = "RRab",
+    assume_type: Annotated[str | None, typer.Option(help="Type of stars for which the table gives none.")] = None,
+    representations: Annotated[str, typer.Option(help="Among raw, raw-spline, spline.")] = "raw,raw-spline,spline",
+    smoother: Annotated[str, typer.Option(help="periodic or founding.")] = "periodic",
+    alignment: Annotated[str, typer.Option(help="Where phase 0 lies: phi1 or maximum.")] = "phi1",
+    band: Band = "G",
+    truth: Annotated[
+        str | None, typer.Option(help="What the labels are, e.g. 'independent passband' or 'spectroscopy'.")
+    ] = None,
+) -> None:
+    """Clean, fold, decompose and smooth light curves; label and select stars; write a data set.
+
+    Example: photfeh prepare epochs.parquet --stars stars.parquet --output dataset
+    """
+    from photfeh.preparation import prepare as run
+
+    if labels not in (None, "none", "column", "relation"):
+        raise BadInput(f"--labels must be none, column or relation, not {labels!r}.")
+    with _progress() as report:
+        dataset = run(
+            epochs, stars, output,
+            labels=labels, cuts=cuts, types=_names(types),
+            assume_type=assume_type, representations=_names(representations),
+            band=band, smoother=smoother, alignment=alignment, truth=truth,
+            progress=lambda done, total: report("stars", done, total),
+        )  # fmt: skip
+    _print_frame(dataset.cut_flow, "Cut flow")
+    _print_flags(dataset.stars["flag"])
+    out.print(f"labels: {dataset.truth}")
+    out.print(f"{len(dataset)} stars, {len(dataset.sample)} in the sample: {output}")
+
+
+@app.command()
+def validate(
+    dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
+    output: Output,
+    models: Annotated[str, typer.Option(help="Names separated by commas, or all.")] = "ridge-fourier,svr,gru",
+    representations: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
+    folds: Annotated[str, typer.Option(help="Number of folds, or a column that holds given folds.")] = "5",
+    repeats: Annotated[int, typer.Option(help="Repetitions with other folds.", min=1)] = 1,
+    protocol: Annotated[
+        str, typer.Option(help="nested; or paper (stops on the scored fold: optimistic, for comparison only).")
+    ] = "nested",
+    weighting: Annotated[str, typer.Option(help="Sample weights of the fit.")] = "density",
+    external: Annotated[
+        str | None, typer.Option(help="Column of the star table with predictions of others, scored on the same stars.")
+    ] = None,
+    set_: Set = None,
+    seed: Seed = 0,
+) -> None:
+    """Cross-validate models; write the out-of-fold table, metrics and report.html.
+
+    Example: photfeh validate dataset --models gru,svr --folds 5 --output run
+    """
+    from photfeh.dataset import Dataset
+    from photfeh.demonstration import report_run
+    from photfeh.models.registry import list_models
+    from photfeh.validation.cross_validate import validate as run
+
+    if protocol not in ("nested", "paper"):
+        raise BadInput(f"--protocol must be nested or paper, not {protocol!r}.")
+    names = list_models() if models == "all" else _names(models)
+    opened = Dataset.open(dataset)
+    with _progress() as report:
+        result = run(
+            opened, output,
+            models=names, representations=_names(representations), folds=int(folds) if folds.isdigit() else folds,
+            repeats=repeats, protocol=protocol, weighting=weighting, params=_settings(set_), seed=seed, progress=report,
+        )  # fmt: skip
+    metrics, path = report_run(opened, result, external=external)
+    _print_frame(metrics[metrics["part"] == "score"], f"Scored parts ({protocol} protocol)")
+    for row in result.failures.itertuples():
+        err.print(f"failed: {row.model} on {row.representation}, fold {row.fold}: {row.reason}", style="red")
+    out.print(f"labels: {opened.truth}\nrun: {output}\nreport: {path}")
+    if len(result.failures):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
+    output: Output,
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
+    representation: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
+    folds: Annotated[int, typer.Option(help="Members of the ensemble.", min=2)] = 5,
+    weighting: Annotated[str, typer.Option(help="Sample weights of the fit.")] = "density",
+    set_: Set = None,
+    seed: Seed = 0,
+) -> None:
+    """Train an ensemble, calibrate its errors on out-of-fold residuals, and save it.
+
+    Example: photfeh train dataset --model gru --output model
+    """
+    from photfeh.ensemble import train as run
+
+    with _progress() as report:
+        ensemble = run(
+            dataset, output,
+            model=model, representation=representation, folds=folds, weighting=weighting,
+            params=_settings(set_).get(model, {}), seed=seed, progress=report,
+        )  # fmt: skip
+    scores = ensemble.notes["out_of_fold"]
+    out.print(f"{model}: {len(ensemble.members)} members, {scores['n']} stars; out of fold "
+              f"r2 {scores['r2']:.4f}, rmse {scores['rmse']:.4f}, mae {scores['mae']:.4f} dex\nmodel: {output}")  # fmt: skip
+
+
+@app.command()
+def predict(
+    epochs: Epochs,
+    stars: Stars,
+    model: Annotated[str | None, typer.Option(help="Name (see `photfeh models list`) or model folder.")] = None,
+    output: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")] = Path("predictions.parquet"),
+    band: Band = "G",
+) -> None:
+    """Predict [Fe/H] with errors for every star of a table.
+
+    Example: photfeh predict epochs.parquet --stars stars.parquet --model model --output predictions.parquet
+    """
+    from photfeh.prediction import load
+    from photfeh.prediction import predict as run
+
+    predictor = load(model)
+    with _progress() as report:
+        table = run(
+            epochs, stars, model=predictor, output=output, band=band,
+            progress=lambda done, total: report("stars", done, total),
+        )  # fmt: skip
+    good = table["feh"].notna()
+    _print_flags(table["flag"])
+    if good.any():
+        out.print(
+            f"model {predictor.name} (labels: {predictor.ensemble.notes['truth']}): {int(good.sum())} of {len(table)} "
+            f"stars predicted, median [Fe/H] {table['feh'].median():.2f}, median error {table['feh_error'].median():.2f}"
+        )
+    else:
+        out.print(f"none of {len(table)} stars could be predicted; the flag column says why")
+    out.print(str(output))
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Architectures to train, and trained models to predict with."""
+    from photfeh.models.registry import MODELS
+    from photfeh.prediction import list_trained
+
+    table = Table(title="Models", title_justify="left", box=None)
+    for name in ("name", "what", "source"):
+        table.add_column(name)
+    for name, entry in MODELS.items():
+        table.add_row(name, entry.summary, entry.source)
+    out.print(table)
+    out.print("ready to predict: " + ", ".join(list_trained()))
+
+
+@models_app.command("describe")
+def models_describe(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    points: Annotated[int, typer.Option(help="Length of the sequence.")] = 264,
+) -> None:
+    """Parameters of a model; for networks the layer table with output shapes and parameter counts."""
+    from photfeh.models.describe import describe
+
+    layers, params, summary = describe(name, points)
+    out.print(f"[bold]{name}[/bold]: {summary}")
+    if layers is not None:
+        _print_frame(layers, "Layers")
+        out.print(f"total parameters: {int(layers['parameters'].sum()):,}")
+    out.print("defaults: " + json.dumps(params, default=str))
+
+
+def main() -> None:
+    """Entry point: errors of photfeh become one line on stderr and exit status 2."""
+    warnings.showwarning = _show_warning
+    try:
+        app(standalone_mode=False)
+    except PhotfehError as error:
+        err.print(f"photfeh: {error}", style="red", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("photfeh: interrupted; run the same command again to go on.")
+        sys.exit(130)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's usage errors
+            err.print(f"photfeh: {error.format_message()} Try --help.", markup=False)
+            sys.exit(2)
+        raise
+
+
+def _show_warning(message: Any, category: type[Warning], *where: Any) -> None:
+    if issubclass(category, PhotfehWarning):
+        err.print(f"photfeh: warning: {message}", style="yellow", markup=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal; one line per tenth of the work otherwise."""
+    if not err.is_terminal:
+        last = {"tenth": -1, "what": ""}
+
+        def log(what: str, done: int, total: int) -> None:
+            tenth = 10 * done // max(total, 1)
+            if tenth != last["tenth"]:
+                last["tenth"] = tenth
+                err.print(f"{what}: {done}/{total}", markup=False)
+
+        yield log
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _settings(items: list[str] | None) -> dict[str, dict[str, Any]]:
+    """``gru.epochs=50`` -> {"gru": {"epochs": 50}}; values are read as JSON, else taken as text."""
+    params: dict[str, dict[str, Any]] = {}
+    for item in items or []:
+        key, equals, text = item.partition("=")
+        model, dot, name = key.strip().partition(".")
+        if not (equals and dot):
+            raise BadInput(f"cannot read --set {item!r}: write MODEL.NAME=VALUE, for example gru.epochs=50.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        params.setdefault(model, {})[name] = tuple(value) if isinstance(value, list) else value
+    return params
+
+
+def _print_frame(frame: Any, title: str) -> None:
+    table = Table(title=title, title_justify="left", box=None)
+    for name in frame.columns:
+        table.add_column(str(name), justify="left" if frame[name].dtype.kind not in "if" else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+    out.print(table)
+
+
+def _print_flags(flags: Any) -> None:
+    from photfeh.flags import DESCRIPTIONS
+
+    for bit, text in DESCRIPTIONS.items():
+        count = int(((flags.to_numpy() & int(bit)) > 0).sum())
+        if count:
+            err.print(f"  flag {int(bit):>4}: {count} stars: {text}")

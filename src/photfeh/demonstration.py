@@ -1,0 +1,188 @@
+"""The whole way in one call: simulate, prepare, validate, train, predict, report; and the report of any run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from photfeh.dataset import Dataset
+from photfeh.ensemble import train
+from photfeh.errors import BadInput, MissingColumn
+from photfeh.prediction import predict
+from photfeh.preparation import prepare
+from photfeh.report import ReportData, write_report
+from photfeh.simulation import write_simulation
+from photfeh.validation.cross_validate import validate
+from photfeh.validation.metrics import score
+from photfeh.validation.run import Run
+from photfeh.weights import DensityWeights
+
+__all__ = ["Demonstration", "demonstrate", "report_run"]
+
+Progress = Callable[[str, int, int], None]
+
+_MODELS = ("ridge-fourier", "svr", "gru")
+_QUICK = {"gru": {"epochs": 40, "patience": 40}}
+_CURVE_STARS = 1000
+_CURVE_STEP = 2
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What :func:`demonstrate` made: files, scores, and one sentence on the predictions of new stars."""
+
+    report: Path
+    predictions: Path
+    metrics: pd.DataFrame
+    summary: str
+
+
+def demonstrate(
+    output: str | Path, *, n_stars: int = 1000, seed: int = 1, progress: Progress | None = None
+) -> Demonstration:
+    """Simulate a survey and take it the whole way.
+
+    Models are compared and trained on ``n_stars`` stars; a second survey of half the size, which nothing was trained
+    on, is then predicted and compared with its truth.
+
+    Raises
+    ------
+    BadInput
+        if ``output`` holds files that no demonstration made.
+    """
+    folder = Path(output)
+    mark = folder / ".photfeh-demo"
+    if folder.exists() and any(folder.iterdir()) and not mark.exists():
+        raise BadInput(f"{folder} is not empty and not an earlier demonstration; name another --output.")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mark.touch()
+
+    def say(what: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(what, done, total)
+
+    survey, fresh = folder / "survey", folder / "new-stars"
+    say("simulate", 0, 1)
+    write_simulation(n_stars, survey, seed=seed)
+    write_simulation(max(n_stars // 2, 1), fresh, seed=seed + 1)
+    dataset = prepare(
+        survey / "epochs.parquet", survey / "stars.parquet", folder / "dataset",
+        labels="column", cuts="none", types=("RRab", "RRc"), truth="simulation",
+        progress=lambda done, total: say("prepare", done, total),
+    )  # fmt: skip
+    run = validate(dataset, folder / "run", models=_MODELS, folds=5, params=_QUICK, seed=seed, progress=say)
+    train(dataset, folder / "model", model="svr", seed=seed, progress=say)
+    predictions = predict(
+        fresh / "epochs.parquet", fresh / "stars.parquet",
+        model=folder / "model", output=folder / "predictions.parquet",
+    )  # fmt: skip
+    metrics, report = report_run(
+        dataset, run, predictions=predictions, title="A simulated survey", path=folder / "report.html"
+    )
+    summary = _summary(predictions, pd.read_parquet(fresh / "stars.parquet"))
+    return Demonstration(report, folder / "predictions.parquet", metrics[metrics["part"] == "score"], summary)
+
+
+def _summary(predictions: pd.DataFrame, stars: pd.DataFrame) -> str:
+    """How the trained model did on stars of the second survey."""
+    both = predictions.merge(stars[["source_id", "feh"]], on="source_id", suffixes=("", "_true")).dropna(subset=["feh"])
+    values = score(both["feh_true"], both["feh"])
+    inside = ((both["feh_lower"] <= both["feh_true"]) & (both["feh_true"] <= both["feh_upper"])).mean()
+    return (
+        f"{len(both)} of {len(predictions)} new stars predicted by the trained svr: rmse {values['rmse']:.3f} dex, "
+        f"truth inside the 90 % interval for {100 * inside:.1f} %"
+    )
+
+
+def report_run(
+    dataset: Dataset,
+    run: Run,
+    *,
+    external: str | None = None,
+    predictions: pd.DataFrame | None = None,
+    title: str | None = None,
+    path: str | Path | None = None,
+) -> tuple[pd.DataFrame, Path]:
+    """Write the report of a run (default: report.html in its folder).
+
+    ``external`` names a column of the star table with somebody else's predictions of the same stars; their metrics,
+    on the scored stars, join the table.
+
+    Returns
+    -------
+    metrics : DataFrame
+        The run's metrics, with a row for the external predictions where given.
+    path : Path
+    """
+    metrics, table = run.metrics, None
+    if external is not None:
+        metrics, table = _with_external(dataset, run, external)
+    sample = dataset.stars.iloc[dataset.sample]
+    weighting = str(run.config["validation"]["weighting"])
+    density = DensityWeights(weighting).fit(sample["feh"], sample["feh_error"])
+    weights = pd.DataFrame(
+        {
+            "feh": sample["feh"].to_numpy(),
+            "weight": density(sample["feh"], sample["feh_error"]),
+            "density": density.density(sample["feh"]),
+        }
+    )
+    data = ReportData(
+        title=title or f"Metallicities from light curves: {run.folder.resolve().name}",
+        truth=dataset.truth,
+        metrics=metrics,
+        out_of_fold=run.out_of_fold,
+        history=run.history if len(run.history) else None,
+        timings=run.timings,
+        stars=sample,
+        curves=_curves(dataset, run),
+        cut_flow=dataset.cut_flow,
+        weights=weights,
+        external=table,
+        external_name=external or "external",
+        predictions=predictions,
+        config=run.config,
+        environment=run.environment,
+    )
+    return metrics, write_report(data, path or run.folder / "report.html")
+
+
+def _with_external(dataset: Dataset, run: Run, column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if column not in dataset.stars.columns:
+        raise MissingColumn(column, f"the star table of {dataset.folder}", found=dataset.stars.columns)
+    table = dataset.stars[["source_id", column]].rename(columns={column: "feh"}).dropna()
+    scored = run.score.drop_duplicates("source_id").merge(table, on="source_id")
+    row: dict[str, Any] = {"model": column, "representation": "published", "part": "score"}
+    row |= score(scored["feh_true"], scored["feh"], scored["weight"])
+    return pd.concat([run.metrics, pd.DataFrame([row])], ignore_index=True), table
+
+
+def _curves(dataset: Dataset, run: Run) -> dict[int, dict[str, list[float]]] | None:
+    """Folded points and smoothed curve of the worst-predicted stars and a random rest, at most a thousand."""
+    if not {"raw", "raw-spline"} <= set(dataset.representations):
+        return None
+    worst = (run.score["feh_pred"] - run.score["feh_true"]).abs().groupby(run.score["source_id"]).max()
+    order = worst.sort_values(ascending=False).index.to_numpy()
+    rest = np.random.default_rng(0).permutation(order[_CURVE_STARS // 4 :])
+    chosen = np.concatenate([order[: _CURVE_STARS // 4], rest])[:_CURVE_STARS]
+    rows = pd.Index(dataset.stars["source_id"]).get_indexer(chosen)
+    rows = np.sort(rows[rows >= 0])
+    raw, smooth = dataset.sequences("raw", rows), dataset.sequences("raw-spline", rows)
+    period = raw.feature("period")
+    curves = {}
+    for i, source_id in enumerate(raw.source_id):
+        points, line = raw.values[i][raw.mask[i]], smooth.values[i][smooth.mask[i]][::_CURVE_STEP]
+        curves[int(source_id)] = {
+            "phase": (points[:, 1] / period[i]).tolist(),
+            "mag": points[:, 0].tolist(),
+            "curve_phase": (line[:, 1] / period[i]).tolist(),
+            "curve_mag": line[:, 0].tolist(),
+        }
+    return curves

@@ -1,0 +1,174 @@
+"""From raw light curves to measured ones: cleaned, folded, decomposed, aligned; with one table row a star.
+
+This is the one door between observation and everything later: `prepare` and `predict` both go through it, so that a
+star is treated alike in training and in use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from photfeh.errors import MissingColumn
+from photfeh.flags import Flag, predictable
+from photfeh.lightcurves import LightCurves
+from photfeh.signal.clean import plausible_points
+from photfeh.signal.fold import align_phases, fold_times, max_phase_gap
+from photfeh.signal.fourier import MIN_POINTS, FourierFit, fit_fourier, regularised_harmonics
+
+__all__ = ["N_HARMONICS", "PERIOD_LIMITS", "Measurement", "assign_types", "measure"]
+
+FloatArray = npt.NDArray[np.float64]
+
+PERIOD_LIMITS = (0.1, 1.5)
+"""Periods [d] outside are taken as mistakes: no RR Lyrae star pulsates so fast or so slowly."""
+
+N_HARMONICS = 6
+"""Harmonics of the regularised decomposition that feeds the feature-based models."""
+
+_SPARSE = 20
+_WIDE_GAP = 0.25
+_NOISY = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """N measured stars.
+
+    ``curves``: folded, cleaned, phases aligned on phi1 = 0. ``point_weight`` (M,): robust weight in [0, 1] of each
+    point. ``table``: one row a star in the same order: the given columns, the Fourier parameters of
+    :data:`photfeh.stars.COLUMNS` and ``flag``. ``harmonics`` (N, 13): regularised zp, a_1, b_1, ... in the aligned
+    frame [mag] (b_1 is close to, not exactly, zero).
+    """
+
+    curves: LightCurves
+    point_weight: FloatArray
+    table: pd.DataFrame
+    harmonics: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def max_phase(self) -> FloatArray:
+        """Phase of maximum light in the aligned frame [cycle], shape (N,)."""
+        return self.table["max_phase"].to_numpy(dtype=np.float64)
+
+
+def measure(curves: LightCurves, stars: pd.DataFrame) -> Measurement:
+    """Measure the stars of a table; a star without light curve or period gets a row with NaN and a flag.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        In time or already folded; stars that are not in ``stars`` are left out.
+    stars : DataFrame
+        As returned by :func:`photfeh.stars.validate_stars`, with ``period``.
+
+    Raises
+    ------
+    MissingColumn
+        if the table has no period column.
+    """
+    if "period" not in stars.columns:
+        raise MissingColumn("period", "the star table", accepted=("p", "per", "pf", "p1_o"), found=stars.columns)
+    curves = curves.reindex(stars["source_id"].to_numpy())
+    curves = curves.select_points(plausible_points(curves.offsets, curves.mag, curves.mag_error))
+    period = stars["period"].to_numpy(dtype=np.float64)
+    usable = np.isfinite(period) & (period >= PERIOD_LIMITS[0]) & (period <= PERIOD_LIMITS[1])
+    phase = curves.time if curves.folded else fold_times(curves.offsets, curves.time, np.where(usable, period, np.nan))
+    fit = fit_fourier(curves.offsets, phase, curves.mag, curves.mag_error)
+    fit.order[~usable] = 0
+    aligned, weight = _align(curves, phase, fit)
+    scatter = np.where(fit.ok, fit.scatter, np.nan)
+    harmonics = regularised_harmonics(
+        aligned.offsets, aligned.time, aligned.mag, weight, scatter, n_harmonics=N_HARMONICS
+    )
+    table = stars.reset_index(drop=True).copy()
+    for name, values in _columns(curves, phase, fit, period).items():
+        table[name] = values
+    table["flag"] = _flags(table, period, usable, fit)
+    return Measurement(aligned, weight, assign_types(table), harmonics)
+
+
+def assign_types(stars: pd.DataFrame) -> pd.DataFrame:
+    """Fill in missing ``type`` by period and light-curve shape; ``type_source`` says which were filled.
+
+    RRc below 0.35 d, RRab above 0.42 d, between them by R21 = A2 / A1, RRab above 0.3 (the ranges of Gaia's
+    Specific Objects Study, Clementini+ 2023).
+    """
+    stars = stars.copy()
+    given = stars["type"].notna() if "type" in stars.columns else pd.Series(False, index=stars.index)
+    period, r21 = stars["period"].to_numpy(np.float64), stars["r21"].to_numpy(np.float64)
+    with np.errstate(invalid="ignore"):
+        fundamental = (period > 0.42) | ((period >= 0.35) & (r21 > 0.3))
+    guess = np.where(fundamental, "RRab", "RRc").astype(object)
+    guess[~predictable(stars["flag"])] = None
+    known = (
+        stars["type"].astype(object) if "type" in stars.columns else pd.Series(None, index=stars.index, dtype=object)
+    )
+    stars["type"] = known.where(given, pd.Series(guess, index=stars.index))
+    stars["type_source"] = np.where(given, "given", "light curve")
+    return stars
+
+
+def _align(curves: LightCurves, phase: FloatArray, fit: FourierFit) -> tuple[LightCurves, FloatArray]:
+    """Shift phases so that phi1 = 0 and sort them, taking the weights along."""
+    moved = align_phases(curves.offsets, phase, fit.phase(1) / (2 * np.pi))
+    order = np.lexsort((moved, curves.star_index))
+    aligned = LightCurves(
+        curves.source_id, curves.offsets, moved[order], curves.mag[order], curves.mag_error[order], curves.band, True
+    )
+    return aligned, fit.point_weight[order]
+
+
+def _columns(curves: LightCurves, phase: FloatArray, fit: FourierFit, period: FloatArray) -> dict[str, FloatArray]:
+    ok = fit.ok
+    columns: dict[str, npt.NDArray[np.generic]] = {
+        "n_epochs": curves.n_epochs - fit.n_rejected,
+        "n_rejected": fit.n_rejected,
+        "n_harmonics": fit.order,
+        "zero_point": fit.coefficients[:, 0],
+        "peak_to_peak_g": fit.peak_to_peak,
+        "max_phase": np.mod(fit.max_phase + fit.phase(1) / (2 * np.pi), 1.0),
+        "scatter": fit.scatter,
+        "max_gap": max_phase_gap(curves.offsets, phase),
+    }
+    for k in (1, 2, 3):
+        columns[f"a{k}"], columns[f"a{k}_error"] = fit.amplitude(k), fit.amplitude_error(k)
+    for k in (2, 3):
+        columns[f"r{k}1"], columns[f"r{k}1_error"] = fit.ratio(k)
+        columns[f"phi{k}1"], columns[f"phi{k}1_error"] = fit.phase_difference(k)
+    columns["epoch_of_maximum"] = _epoch_of_maximum(curves, fit, period)
+    measured = [name for name in columns if name not in ("n_epochs", "n_rejected", "n_harmonics", "max_gap")]
+    for name in measured:
+        columns[name] = np.where(ok, columns[name], np.nan)
+    return columns
+
+
+def _epoch_of_maximum(curves: LightCurves, fit: FourierFit, period: FloatArray) -> FloatArray:
+    """First maximum after the first epoch [d]; for folded curves its phase."""
+    if curves.folded or len(curves.time) == 0:
+        return fit.max_phase
+    first = curves.time[np.minimum(curves.offsets[:-1], len(curves.time) - 1)]
+    return np.asarray(first + fit.max_phase * period)
+
+
+def _flags(table: pd.DataFrame, period: FloatArray, usable: npt.NDArray[np.bool_], fit: FourierFit) -> FloatArray:
+    n_points = table["n_epochs"] + table["n_rejected"]
+    flag = np.zeros(len(table), np.int64)
+    for bit, where in (
+        (Flag.NO_LIGHT_CURVE, n_points == 0),
+        (Flag.NO_PERIOD, np.isnan(period)),
+        (Flag.BAD_PERIOD, ~np.isnan(period) & ~usable),
+        (Flag.TOO_FEW_EPOCHS, (n_points > 0) & (n_points < MIN_POINTS)),
+        (Flag.NO_FIT, usable & (n_points >= MIN_POINTS) & ~fit.ok),
+        (Flag.SPARSE, table["n_epochs"] < _SPARSE),
+        (Flag.PHASE_GAP, table["max_gap"] > _WIDE_GAP),
+        (Flag.NOISY, table["scatter"] > _NOISY * table["peak_to_peak_g"]),
+    ):
+        flag[np.asarray(where, bool)] |= int(bit)
+    return flag

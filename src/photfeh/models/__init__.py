@@ -1,0 +1,1 @@
+"""Every model under one contract: ``fit(X, y, sample_weight)``, ``predict``, ``predict_dist``, ``save``, ``load``."""

@@ -1,0 +1,360 @@
+"""Forward and backward kernels of GRU and LSTM layers, written for a block of stars at a time.
+
+Stars lie side by side in memory (time, feature, star), and a kernel works on ``LANES`` of them at once with values of
+type ``Lanes``: one number per star, held in vector registers. So the code below reads like the mathematics of one star.
+Every star goes through the same instructions in its own lane, whatever its neighbours are: its result does not depend
+on the batch around it, to the last bit.
+
+Notation: x_t input, h_t state, W, b weights, σ logistic function, ∘ product by element; t counts processed steps, so
+in the backward direction of a bidirectional layer t - 1 is the later time. ∂a means dLoss/da.
+
+GRU (Cho+ 2014, in the variant of torch.nn.GRU and of Keras with reset_after=True)::
+
+    r = σ(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)       q = W_hn h_{t-1} + b_hn
+    z = σ(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)       n = tanh(W_in x_t + b_in + r∘q)
+    h_t = (1 - z)∘n + z∘h_{t-1}
+
+Backward, with a_n, a_r, a_z the arguments of tanh and σ, and tanh' = 1 - tanh², σ' = σ(1 - σ)::
+
+    ∂a_n = ∂h_t∘(1 - z)∘(1 - n²)              ∂q   = ∂a_n∘r
+    ∂a_r = ∂a_n∘q∘r∘(1 - r)                   ∂a_z = ∂h_t∘(h_{t-1} - n)∘z∘(1 - z)
+    ∂h_{t-1} = ∂h_t∘z + W_hrᵀ ∂a_r + W_hzᵀ ∂a_z + W_hnᵀ ∂q
+    ∂x_t     = W_inᵀ ∂a_n + W_irᵀ ∂a_r + W_izᵀ ∂a_z
+
+LSTM (Hochreiter & Schmidhuber 1997, with forget gate), a_i, a_f, a_g, a_o all of the form W x_t + b + W' h_{t-1} + b'::
+
+    i = σ(a_i)   f = σ(a_f)   g = tanh(a_g)   o = σ(a_o)      c_t = f∘c_{t-1} + i∘g      h_t = o∘tanh(c_t)
+
+    ∂c_t += ∂h_t∘o∘(1 - tanh²c_t)             ∂a_o = ∂h_t∘tanh(c_t)∘o∘(1 - o)
+    ∂a_i = ∂c_t∘g∘i∘(1 - i)                   ∂a_f = ∂c_t∘c_{t-1}∘f∘(1 - f)
+    ∂a_g = ∂c_t∘i∘(1 - g²)                    ∂c_{t-1} = ∂c_t∘f
+    ∂h_{t-1} = W_hᵀ ∂a                        ∂x_t = W_xᵀ ∂a
+
+In both, ∂W_x = Σ_t ∂a x_tᵀ, ∂W_h = Σ_t ∂a h_{t-1}ᵀ and ∂b = Σ_t ∂a, summed over stars.
+
+Both cells have four rows per unit. GRU rows are ordered (n, r, z, q): then the input reaches the first three groups and
+the state the last three, and one product per side does it. In the LSTM both sides reach all four (i, f, g, o).
+"""
+
+# numba's decorators are untyped
+# mypy: allow-untyped-decorators
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from photfeh.models._lanes import LANES, flush, load, multiply_add, sigmoid, spread, store, tanh, total, where_less
+
+__all__ = ["CHUNK", "COLUMNS", "LANES", "ROWS", "backward", "forward"]
+
+ROWS, COLUMNS = 4, 2
+"""Rows and columns of a tile that stays in registers; weights are padded with zeros to multiples of them."""
+CHUNK = 16
+"""Steps whose weight gradients are summed in registers before they go to memory."""
+
+
+# --- matrices times lanes -----------------------------------------------------------------------------------
+
+
+@numba.njit
+def add_product(out: Any, weights: Any, v: Any) -> None:
+    """out[row] += Σ_k weights[k, row] v[k], where out and v hold rows of lanes."""
+    columns, rows = weights.shape
+    for row in range(0, rows, ROWS):
+        a, b, c, d = load(out, (row,)), load(out, (row + 1,)), load(out, (row + 2,)), load(out, (row + 3,))
+        for k in range(columns):
+            u = load(v, (k,))
+            a = multiply_add(weights[k, row], u, a)
+            b = multiply_add(weights[k, row + 1], u, b)
+            c = multiply_add(weights[k, row + 2], u, c)
+            d = multiply_add(weights[k, row + 3], u, d)
+        store(out, (row,), a)
+        store(out, (row + 1,), b)
+        store(out, (row + 2,), c)
+        store(out, (row + 3,), d)
+
+
+@numba.njit
+def add_outer(out: Any, g: Any, first_g: int, v: Any, first_v: int, steps: int) -> None:
+    """out[column, row] += Σ_step g[step, first_g + row] v[step, first_v + column], for each star.
+
+    Rows and columns of out beyond the matrix, up to whole tiles, take whatever stands there and are never read.
+    """
+    columns, rows = out.shape[:2]
+    for column in range(0, columns, COLUMNS):
+        for row in range(0, rows, ROWS):
+            a, b = load(out, (column, row)), load(out, (column, row + 1))
+            c, d = load(out, (column, row + 2)), load(out, (column, row + 3))
+            e, f = load(out, (column + 1, row)), load(out, (column + 1, row + 1))
+            p, q = load(out, (column + 1, row + 2)), load(out, (column + 1, row + 3))
+            i, k = first_g + row, first_v + column
+            for step in range(steps):
+                u, w = load(v, (step, k)), load(v, (step, k + 1))
+                x, y, z, t = load(g, (step, i)), load(g, (step, i + 1)), load(g, (step, i + 2)), load(g, (step, i + 3))
+                a, b, c, d = multiply_add(x, u, a), multiply_add(y, u, b), multiply_add(z, u, c), multiply_add(t, u, d)
+                e, f, p, q = multiply_add(x, w, e), multiply_add(y, w, f), multiply_add(z, w, p), multiply_add(t, w, q)
+            store(out, (column, row), a)
+            store(out, (column, row + 1), b)
+            store(out, (column, row + 2), c)
+            store(out, (column, row + 3), d)
+            store(out, (column + 1, row), e)
+            store(out, (column + 1, row + 1), f)
+            store(out, (column + 1, row + 2), p)
+            store(out, (column + 1, row + 3), q)
+
+
+@numba.njit
+def add_totals(out: Any, sums: Any) -> None:
+    """Sums over the stars of a block."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] += total(load(sums, (i, j)))
+
+
+# --- one step of a cell -------------------------------------------------------------------------------------
+
+
+@numba.njit
+def gru_step(a: Any, h: Any, units: int, t: int, length: Any) -> None:
+    """From a = (a_n without r∘q, a_r, a_z, q) to (n, r, z, q) in place, and the state from h_{t-1} to h_t."""
+    for j in range(units):
+        before, q = load(h, (j,)), load(a, (3 * units + j,))
+        r, z = sigmoid(load(a, (units + j,))), sigmoid(load(a, (2 * units + j,)))
+        n = tanh(multiply_add(r, q, load(a, (j,))))
+        store(a, (j,), n)
+        store(a, (units + j,), r)
+        store(a, (2 * units + j,), z)
+        store(h, (j,), where_less(t, length, multiply_add(z, before - n, n), before))
+
+
+@numba.njit
+def lstm_step(a: Any, h: Any, cell: Any, units: int, t: int, length: Any) -> None:
+    """From a = (a_i, a_f, a_g, a_o, anything) to (i, f, g, o, c_t) in place, and both states to step t."""
+    for j in range(units):
+        i, f = sigmoid(load(a, (j,))), sigmoid(load(a, (units + j,)))
+        g, o = tanh(load(a, (2 * units + j,))), sigmoid(load(a, (3 * units + j,)))
+        before = load(cell, (j,))
+        c = where_less(t, length, multiply_add(f, before, i * g), before)
+        store(a, (j,), i)
+        store(a, (units + j,), f)
+        store(a, (2 * units + j,), g)
+        store(a, (3 * units + j,), o)
+        store(a, (4 * units + j,), c)
+        store(cell, (j,), c)
+        store(h, (j,), where_less(t, length, o * tanh(c), load(h, (j,))))
+
+
+@numba.njit
+def gru_step_back(a: Any, h: Any, grad_h: Any, grad_a: Any, units: int, t: int, length: Any) -> None:
+    """Write (∂a_n, ∂a_r, ∂a_z, ∂q) to grad_a, and ∂h_t∘z over ∂h_t; h is h_{t-1}.
+
+    Past the end of a star grad_a is 0 and ∂h_t stays.
+    """
+    for j in range(units):
+        n, r = load(a, (j,)), load(a, (units + j,))
+        z, q = load(a, (2 * units + j,)), load(a, (3 * units + j,))
+        carried = flush(load(grad_h, (j,)))
+        grad = where_less(t, length, carried, 0.0 * z)
+        grad_n = grad * (1.0 - z) * (1.0 - n * n)
+        store(grad_a, (j,), grad_n)
+        store(grad_a, (units + j,), grad_n * q * r * (1.0 - r))
+        store(grad_a, (2 * units + j,), grad * (load(h, (j,)) - n) * z * (1.0 - z))
+        store(grad_a, (3 * units + j,), grad_n * r)
+        store(grad_h, (j,), where_less(t, length, grad * z, carried))
+
+
+@numba.njit
+def lstm_step_back(a: Any, before: Any, grad_h: Any, grad_c: Any, grad_a: Any, units: int, t: int, length: Any) -> None:
+    """Write (∂a_i, ∂a_f, ∂a_g, ∂a_o) to grad_a, 0 over ∂h_t and ∂c_{t-1} over ∂c_t; before is c_{t-1}.
+
+    Past the end of a star grad_a is 0, ∂h_t and ∂c_t stay.
+    """
+    for j in range(units):
+        i, f = load(a, (j,)), load(a, (units + j,))
+        g, o = load(a, (2 * units + j,)), load(a, (3 * units + j,))
+        level = tanh(load(a, (4 * units + j,)))
+        carried, carried_c, zero = flush(load(grad_h, (j,))), flush(load(grad_c, (j,))), 0.0 * i
+        grad = where_less(t, length, carried, zero)
+        grad_cell = multiply_add(grad * o, 1.0 - level * level, where_less(t, length, carried_c, zero))
+        store(grad_a, (j,), grad_cell * g * i * (1.0 - i))
+        store(grad_a, (units + j,), grad_cell * load(before, (j,)) * f * (1.0 - f))
+        store(grad_a, (2 * units + j,), grad_cell * i * (1.0 - g * g))
+        store(grad_a, (3 * units + j,), grad * level * o * (1.0 - o))
+        store(grad_h, (j,), where_less(t, length, zero, carried))
+        store(grad_c, (j,), where_less(t, length, grad_cell * f, carried_c))
+
+
+# --- whole layers -------------------------------------------------------------------------------------------
+# Arrays of a layer: x (T, C, N), out and grad_out (T, D, H, N), last and grad_last (D, H, N), lengths (N,) as floats,
+# with T steps, C inputs, D directions, H units, and N stars, a multiple of LANES.
+
+
+@numba.njit
+def read_step(x: Any, t: int, star: int, length: Any, v: Any) -> None:
+    """Copy x_t of a block to v, with 0 for stars that have ended, so that padding may hold anything."""
+    zero = spread(x.dtype.type(0))
+    for c in range(x.shape[1]):
+        store(v, (c,), where_less(t, length, load(x, (t, c, star)), zero))
+
+
+@numba.njit
+def run_direction(
+    x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, star: int, d: int
+) -> None:
+    """One block in one direction; saved is (T, rows, LANES), or (1, rows, LANES) if nothing is to be kept."""
+    inputs, units = x.shape[1], last.shape[1]
+    length, end = load(lengths, (star,)), int(lengths[star : star + LANES].max())
+    v, cell = np.zeros((inputs + units, LANES), x.dtype), np.zeros((units, LANES), x.dtype)
+    h, zero, keep = v[inputs:], spread(x.dtype.type(0)), len(saved) > 1
+    for i in range(end):
+        t = i if d == 0 else end - 1 - i
+        a = saved[t if keep else 0]
+        read_step(x, t, star, length, v)
+        for row in range(4 * units):
+            store(a, (row,), spread(bias[row]))
+        add_product(a, w_x, v)
+        add_product(a if lstm else a[units:], w_h, h)
+        if lstm:
+            lstm_step(a, h, cell, units, t, length)
+        else:
+            gru_step(a, h, units, t, length)
+        for j in range(units):
+            store(out, (t, d, j, star), where_less(t, length, load(h, (j,)), zero))
+    for j in range(units):
+        store(last, (d, j, star), load(h, (j,)))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def forward(
+    x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, blocks: Any
+) -> None:
+    """Run a layer over ``blocks`` (first, stop) of stars.
+
+    w_x (D, C, rows) and w_h (D, H, rows) are padded in their last axis, bias is (D, 4 H), out and last are zeros.
+    saved (blocks, D, T, rows, LANES) is filled for :func:`backward`; with no blocks in it, nothing is kept.
+    """
+    scratch = np.empty((1, saved.shape[3], LANES), x.dtype)
+    for block in range(*blocks):
+        for d in range(len(bias)):
+            kept = saved[block, d] if len(saved) else scratch
+            run_direction(x, lengths, w_x[d], w_h[d], bias[d], out, last, kept, lstm, block * LANES, d)
+
+
+@numba.njit
+def read_back(
+    x: Any, out: Any, grad_out: Any, t: int, d: int, before: int, star: int, length: Any, v: Any, grad_h: Any
+) -> None:
+    """Set v = (x_t, h_{t-1}) and add the gradient that reaches h_t from outside to ∂h_t."""
+    inputs, zero = x.shape[1], spread(x.dtype.type(0))
+    read_step(x, t, star, length, v)
+    for j in range(out.shape[2]):
+        store(v, (inputs + j,), load(out, (before, d, j, star)) if before >= 0 else zero)
+        if len(grad_out):
+            grad = where_less(t, length, load(grad_out, (t, d, j, star)), zero)
+            store(grad_h, (j,), load(grad_h, (j,)) + grad)
+
+
+@numba.njit
+def run_direction_back(
+    x: Any,
+    lengths: Any,
+    w_x: Any,
+    w_h: Any,
+    out: Any,
+    saved: Any,
+    grad_out: Any,
+    grad_last: Any,
+    grad_x: Any,
+    grad_wx: Any,
+    grad_wh: Any,
+    grad_b: Any,
+    lstm: bool,
+    star: int,
+    d: int,
+) -> None:
+    """One block in one direction, from the last step that was processed to the first."""
+    inputs, units = x.shape[1], out.shape[2]
+    length, end = load(lengths, (star,)), int(lengths[star : star + LANES].max())
+    grad_h, grad_c = np.zeros((units + ROWS, LANES), x.dtype), np.zeros((units, LANES), x.dtype)
+    v, g = (
+        np.zeros((CHUNK, inputs + units + COLUMNS, LANES), x.dtype),
+        np.zeros((CHUNK, 4 * units + ROWS, LANES), x.dtype),
+    )
+    sum_x, sum_h = np.zeros((*grad_wx.shape, LANES), x.dtype), np.zeros((*grad_wh.shape, LANES), x.dtype)
+    sum_b, back = np.zeros((1, 4 * units, LANES), x.dtype), np.zeros((inputs + ROWS, LANES), x.dtype)
+    first_row, held = 0 if lstm else units, 0
+    for j in range(units):
+        store(grad_h, (j,), load(grad_last, (d, j, star)))
+    for i in range(end):
+        t, before = (end - 1 - i, end - 2 - i) if d == 0 else (i, i + 1 if i + 1 < end else -1)
+        read_back(x, out, grad_out, t, d, before, star, length, v[held], grad_h)
+        if lstm:
+            cell = saved[before, 4 * units :] if before >= 0 else np.zeros((units, LANES), x.dtype)
+            lstm_step_back(saved[t], cell, grad_h, grad_c, g[held], units, t, length)
+        else:
+            gru_step_back(saved[t], v[held, inputs:], grad_h, g[held], units, t, length)
+        add_product(grad_h, w_h, g[held, first_row:])
+        if len(grad_x):
+            for c in range(inputs):
+                store(back, (c,), load(grad_x, (t, c, star)))
+            add_product(back, w_x, g[held])
+            for c in range(inputs):
+                store(grad_x, (t, c, star), load(back, (c,)))
+        for row in range(4 * units):
+            store(sum_b, (0, row), load(sum_b, (0, row)) + load(g, (held, row)))
+        held += 1
+        if held == CHUNK or i == end - 1:
+            add_outer(sum_x, g, 0, v, 0, held)
+            add_outer(sum_h, g, first_row, v, inputs, held)
+            held = 0
+    add_totals(grad_wx, sum_x)
+    add_totals(grad_wh, sum_h)
+    add_totals(grad_b, sum_b)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def backward(
+    x: Any,
+    lengths: Any,
+    w_x: Any,
+    w_h: Any,
+    out: Any,
+    saved: Any,
+    grad_out: Any,
+    grad_last: Any,
+    grad_x: Any,
+    grad_wx: Any,
+    grad_wh: Any,
+    grad_b: Any,
+    lstm: bool,
+    blocks: Any,
+) -> None:
+    """Gradients of a layer over ``blocks`` (first, stop) of stars, from what :func:`forward` left.
+
+    w_x (D, rows, C) and w_h (D, rows, H) are the transposed weights, padded in their last axis. grad_out and grad_x may
+    be of length 0: no gradient comes in or is wanted there. The gradients (zeros) of x, of the weights, grad_wx
+    (blocks, D, C, rows) and grad_wh (blocks, D, H, rows), and of the bias, grad_b (blocks, D, 1, 4 H), are filled; each
+    block has its own, so that their sum does not depend on the number of threads.
+    """
+    for block in range(*blocks):
+        for d in range(len(w_x)):
+            run_direction_back(
+                x,
+                lengths,
+                w_x[d],
+                w_h[d],
+                out,
+                saved[block, d],
+                grad_out,
+                grad_last,
+                grad_x,
+                grad_wx[block, d],
+                grad_wh[block, d],
+                grad_b[block, d],
+                lstm,
+                block * LANES,
+                d,
+            )

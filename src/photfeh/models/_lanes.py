@@ -1,0 +1,270 @@
+"""Arithmetic on ``Lanes``, one number per star, for the kernels of recurrent layers.
+
+numba vectorises a loop only if it recognises it; this type says outright what belongs side by side. A value of type
+Lanes is an LLVM vector of ``LANES`` floats: it lives in registers, ``+ - * /`` and the functions below work on all of
+them at once, and every lane goes through the same instructions, so a star's result does not depend on its neighbours.
+Nothing here is called from Python; ``_``, ``_c`` and ``_s`` are arguments of numba's protocol that are not needed.
+"""
+
+# numba and llvmlite have no types
+# mypy: allow-untyped-calls, allow-untyped-decorators
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import binding, ir  # type: ignore[import-untyped]
+from numba import extending, types
+from numba.core import cgutils
+
+# numba's own hints do not know that an intrinsic is called without its first argument
+intrinsic: Any = extending.intrinsic
+
+__all__ = [
+    "LANES",
+    "LanesType",
+    "expm1",
+    "flush",
+    "load",
+    "multiply_add",
+    "sigmoid",
+    "spread",
+    "store",
+    "tanh",
+    "total",
+    "where_less",
+]
+
+LANES = 32 if binding.get_host_cpu_features().get("avx512f", False) else 16
+"""Stars per block: two vector registers on AVX-512 and AVX2, enough to hide the latency of a multiply-add."""
+
+
+class LanesType(types.Type):
+    """numba type of ``LANES`` numbers of one floating type."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Lanes({dtype}, {LANES})")
+
+
+@extending.register_model(LanesType)
+class LanesModel(extending.models.PrimitiveModel):
+    """In LLVM, lanes are a vector; it is cut into registers of whatever width the processor has."""
+
+    def __init__(self, manager: Any, lanes: LanesType) -> None:
+        element = ir.FloatType() if lanes.dtype == types.float32 else ir.DoubleType()
+        super().__init__(manager, lanes, ir.VectorType(element, LANES))
+
+
+def _constant(vector: ir.VectorType, value: float) -> ir.Constant:
+    return ir.Constant(vector, [ir.Constant(vector.element, value)] * LANES)
+
+
+def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Put a scalar into every lane; lanes stay as they are."""
+    if isinstance(value.type, ir.VectorType):
+        return value
+    undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    single = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def _call(builder: ir.IRBuilder, name: str, *args: ir.Value) -> ir.Value:
+    """One of LLVM's functions on lanes, all of the type of the last argument."""
+    kind = args[-1].type
+    width = 32 if isinstance(kind.element, ir.FloatType) else 64
+    signature = ir.FunctionType(kind, [kind] * len(args))
+    function = cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.v{LANES}f{width}")
+    return builder.call(function, [_spread(builder, value) for value in args])
+
+
+def _multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """Product and sum a b + c, in one instruction where the processor has it."""
+    return _call(builder, "fmuladd", a, b, c)
+
+
+def _pointer(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+    """Address of array[index, 0 ...] as lanes; signature and args begin with the array and the index."""
+    (array_type, index_type), (array, index) = signature.args[:2], args[:2]
+    pairs = zip(index_type, cgutils.unpack_tuple(builder, index), strict=True)
+    numbers = [context.cast(builder, number, kind, types.intp) for kind, number in pairs]
+    numbers += [ir.Constant(ir.IntType(64), 0)] * (array_type.ndim - len(numbers))
+    view = context.make_array(array_type)(context, builder, array)
+    address = cgutils.get_item_pointer(context, builder, array_type, view, numbers)
+    vector = ir.VectorType(context.get_data_type(array_type.dtype), LANES)
+    return builder.bitcast(address, vector.as_pointer())
+
+
+@intrinsic
+def load(_: Any, array: Any, index: Any) -> Any:
+    """Lanes at array[index], a tuple, and the numbers that follow in memory; missing trailing indices are 0."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        value = builder.load(_pointer(context, builder, signature, args))
+        value.align = array.dtype.bitwidth // 8
+        return value
+
+    return LanesType(array.dtype)(array, index), generate
+
+
+@intrinsic
+def store(_: Any, array: Any, index: Any, lanes: Any) -> Any:
+    """The reverse of load."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        value = builder.store(args[2], _pointer(context, builder, signature, args))
+        value.align = array.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(array, index, lanes), generate
+
+
+@intrinsic
+def spread(_: Any, scalar: Any) -> Any:
+    """Lanes that all hold one number."""
+    return LanesType(scalar)(scalar), lambda _c, builder, _s, args: _spread(builder, args[0])
+
+
+@intrinsic
+def multiply_add(_: Any, a: Any, b: Any, c: Any) -> Any:
+    """Product and sum a b + c; a may be a scalar, b and c are lanes."""
+    return c(a, b, c), lambda _c, builder, _s, args: _multiply_add(builder, *args)
+
+
+@intrinsic
+def where_less(_: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
+    """In each lane: yes if a < b, else no; a is a scalar. What is not chosen does not matter, were it NaN."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.select(
+            builder.fcmp_ordered(
+                "<", _spread(builder, context.cast(builder, args[0], signature.args[0], b.dtype)), args[1]
+            ),
+            args[2],
+            args[3],
+        )
+
+    return yes(a, b, yes, no), generate
+
+
+@intrinsic
+def flush(_: Any, x: Any) -> Any:
+    """Round x to 0 where |x| < 1e-25 (float64: 1e-280).
+
+    Gradients that vanish over many steps would otherwise end as denormal numbers, which processors handle a hundred
+    times slower than others. Beside gradients of order one such a number is far below rounding.
+    """
+    tiny = 1e-25 if x.dtype == types.float32 else 1e-280
+
+    def generate(_c: Any, builder: ir.IRBuilder, _s: Any, args: Any) -> ir.Value:
+        (value,) = args
+        small = builder.fcmp_ordered("<", _call(builder, "fabs", value), _constant(value.type, tiny))
+        return builder.select(small, _constant(value.type, 0.0), value)
+
+    return x(x), generate
+
+
+@intrinsic
+def total(_: Any, lanes: Any) -> Any:
+    """Sum over lanes, in a fixed order: halves are added until one number is left."""
+
+    def generate(_c: Any, builder: ir.IRBuilder, _s: Any, args: Any) -> ir.Value:
+        value, width = args[0], LANES
+        while width > 1:
+            width //= 2
+            index = ir.VectorType(ir.IntType(32), width)
+            low, high = (
+                builder.shuffle_vector(value, value, ir.Constant(index, list(range(start, start + width))))
+                for start in (0, width)
+            )
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return lanes.dtype(lanes), generate
+
+
+def _define(symbol: Callable[..., Any], instruction: str) -> None:
+    """Let + - * / work on lanes, and between lanes and numbers."""
+
+    @intrinsic
+    def apply(_: Any, a: Any, b: Any) -> Any:
+        lanes = a if isinstance(a, LanesType) else b
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            vectors = [
+                value
+                if isinstance(kind, LanesType)
+                else _spread(builder, context.cast(builder, value, kind, lanes.dtype))
+                for value, kind in zip(args, signature.args, strict=True)
+            ]
+            return getattr(builder, instruction)(*vectors)
+
+        return lanes(a, b), generate
+
+    @extending.overload(symbol, strict=False)
+    def choose(a: Any, b: Any) -> Any:
+        if isinstance(a, LanesType) or isinstance(b, LanesType):
+            return lambda a, b: apply(a, b)
+        return None
+
+
+for _symbol, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _define(_symbol, _instruction)
+
+
+@intrinsic
+def expm1(_: Any, x: Any) -> Any:
+    """exp(x) - 1 to rounding, also for small x, without a branch or a call, so that it stays in registers.
+
+    x = n ln2 + r with |r| <= ln2 / 2; the Taylor polynomial of exp(r) - 1; then 2^n is made by writing n into the bits
+    of the exponent: exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1). Arguments are cut at ±80 (float64: ±700).
+    """
+    single = x.dtype == types.float32
+    degree, limit, mantissa, bias, word = (7, 80.0, 23, 127, 32) if single else (13, 700.0, 52, 1023, 64)
+    # ln2 in two parts, the first with few enough bits that n times it is exact (Cody & Waite 1980)
+    high, low = (
+        (0.693359375, -2.12194440054690583e-4) if single else (6.93147180369123816490e-1, 1.90821492927058770002e-10)
+    )
+
+    def generate(_c: Any, builder: ir.IRBuilder, _s: Any, args: Any) -> ir.Value:
+        (value,) = args
+        kind = value.type
+        integer = ir.VectorType(ir.IntType(word), LANES)
+        for sign, order in ((-1.0, "<"), (1.0, ">")):
+            bound = _constant(kind, sign * limit)
+            value = builder.select(builder.fcmp_ordered(order, value, bound), bound, value)
+        # adding 1.5 2^mantissa rounds to an integer and leaves it in the lowest bits
+        magic = _constant(kind, 1.5 * 2.0**mantissa)
+        shifted = _multiply_add(builder, value, _constant(kind, 1.0 / math.log(2.0)), magic)
+        n = builder.fsub(shifted, magic)
+        r = _multiply_add(builder, n, _constant(kind, -high), value)
+        r = _multiply_add(builder, n, _constant(kind, -low), r)
+        series = _constant(kind, 1.0 / math.factorial(degree))
+        for k in range(degree - 1, 0, -1):
+            series = _multiply_add(builder, series, r, _constant(kind, 1.0 / math.factorial(k)))
+        series = builder.fmul(series, r)
+        exponent = builder.add(builder.bitcast(shifted, integer), _constant(integer, bias))
+        power = builder.bitcast(builder.shl(exponent, _constant(integer, mantissa)), kind)
+        return _multiply_add(builder, power, series, builder.fsub(power, _constant(kind, 1.0)))
+
+    return x(x), generate
+
+
+@numba.njit(error_model="numpy")
+def sigmoid(x: Any) -> Any:
+    return 1.0 / (2.0 + expm1(0.0 - x))
+
+
+@numba.njit(error_model="numpy")
+def tanh(x: Any) -> Any:
+    m = expm1(2.0 * x)
+    return m / (m + 2.0)

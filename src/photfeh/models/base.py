@@ -1,0 +1,129 @@
+"""The contract of every model: scikit-learn's, on :class:`photfeh.sequences.Sequences`, saved without pickles."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+from sklearn.base import BaseEstimator
+
+from photfeh.errors import BadFile, BadInput
+from photfeh.sequences import Sequences
+
+__all__ = ["Regressor", "Tune"]
+
+FloatArray = npt.NDArray[np.float64]
+Tune = tuple[Sequences, FloatArray, FloatArray]
+"""Stars for early stopping and choices inside the fit: sequences, labels, weights."""
+
+
+class Regressor(BaseEstimator):  # type: ignore[misc]
+    """Base of all models.
+
+    ``fit`` checks its input, drops rows of zero weight (so that zero weight equals the row removed) and calls ``_fit``.
+    Fitted state lives in ``arrays_`` (NumPy arrays, saved as safetensors) and ``notes_`` (JSON).
+    """
+
+    kind: ClassVar[str] = "classical"
+    star_types: ClassVar[tuple[str, ...] | None] = None
+    """Types the model is for by nature; None: those it is trained on."""
+
+    arrays_: dict[str, npt.NDArray[Any]]
+    notes_: dict[str, Any]
+
+    def fit(
+        self, X: Sequences, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *, tune: Tune | None = None
+    ) -> Regressor:
+        """Fit to sequences X (N), labels y (N,) [dex] and weights (N,).
+
+        ``tune`` are further stars that the fit may look at for early stopping, never those that will be scored; a
+        network without them sets a seventh of its stars aside.
+
+        Raises
+        ------
+        BadInput
+            if lengths differ, a label or weight is not finite, a weight is negative, or a star has no valid step.
+        """
+        target, weight = self._checked(X, y, sample_weight)
+        used = weight > 0
+        self._fit(X[used], target[used], weight[used], tune)
+        return self
+
+    def predict(self, X: Sequences) -> FloatArray:
+        """[Fe/H], shape (N,) [dex]; NaN for stars without a valid step."""
+        return self.predict_dist(X)[0]
+
+    def predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation of [Fe/H], each of shape (N,) [dex]; NaN for stars without a valid step."""
+        if not hasattr(self, "arrays_"):
+            raise BadInput(f"this {type(self).__name__} is not fitted; call fit first.")
+        mean, sigma = np.full(len(X), np.nan), np.full(len(X), np.nan)
+        valid = X.mask.any(axis=1)
+        if valid.any():
+            mean[valid], sigma[valid] = self._predict_dist(X if valid.all() else X[valid])
+        return mean, sigma
+
+    @abstractmethod
+    def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None: ...
+
+    @abstractmethod
+    def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]: ...
+
+    # ------------------------------------------------------------------ disk
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``model.json`` into a folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays_.items()}
+        save_file(arrays, str(folder / "model.safetensors"))
+        content = {"class": type(self).__name__, "params": self.get_params(deep=False), "notes": self.notes_}
+        (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n")
+
+    def restore(self, folder: str | Path) -> Regressor:
+        """Take the fitted state from a folder written by :meth:`save`.
+
+        Raises
+        ------
+        BadFile
+            if a file is absent or was written by another class.
+        """
+        folder = Path(folder)
+        try:
+            content = json.loads((folder / "model.json").read_text())
+            arrays = load_file(str(folder / "model.safetensors"))
+        except (OSError, ValueError) as error:
+            raise BadFile(f"{folder} holds no readable model ({error}); train it again.") from error
+        if content["class"] != type(self).__name__:
+            raise BadFile(f"{folder} holds a {content['class']}, not a {type(self).__name__}.")
+        self.set_params(**{name: _tupled(value) for name, value in content["params"].items()})
+        self.arrays_, self.notes_ = arrays, content["notes"]
+        return self
+
+    # ------------------------------------------------------------------ checks
+    def _checked(
+        self, X: Sequences, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> tuple[FloatArray, FloatArray]:
+        target = np.asarray(y, np.float64)
+        weight = np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        if target.shape != (len(X),) or weight.shape != (len(X),):
+            raise BadInput(f"X has {len(X)} stars, y shape {target.shape}, sample_weight shape {weight.shape}.")
+        if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
+            raise BadInput("sample_weight must be finite, not negative, and somewhere positive.")
+        for bad, what in (
+            (~np.isfinite(target), "has no finite label"),
+            (~X.mask.any(axis=1), "has no valid step"),
+            (~np.isfinite(X.shape()).all(axis=1), "has no finite light-curve features"),
+        ):
+            bad = bad & (weight > 0)
+            if bad.any():
+                raise BadInput(f"star {X.source_id[np.argmax(bad)]} {what}; leave it out of the training set.")
+        return target, weight
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,69 @@
+"""What a model is made of: the layer table of a network, the parameters of any model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from photfeh.models.network import Network
+from photfeh.models.registry import MODELS, create_model
+
+__all__ = ["describe", "layer_table"]
+
+
+def describe(name: str, n_points: int = 264) -> tuple[pd.DataFrame | None, dict[str, Any], str]:
+    """Layer table (None for models that are no networks), default parameters and one line about a model.
+
+    Raises
+    ------
+    UnknownName
+        if there is no such model.
+    """
+    model = create_model(name)
+    layers = layer_table(model.build(), n_points) if isinstance(model, Network) else None
+    entry = MODELS[name]
+    return layers, model.get_params(), f"{entry.summary} ({entry.source})"
+
+
+def layer_table(module: nn.Module, n_points: int = 264) -> pd.DataFrame:
+    """Layers in the order in which they run: name, kind, output shape (None = stars), own parameters.
+
+    A layer is a module with parameters of its own or none at all inside; a module with ``show_as`` is listed whole
+    under that name.
+    """
+    rows: list[dict[str, Any]] = []
+    handles = []
+
+    def record(name: str, kind: str) -> Any:
+        def hook(layer: nn.Module, _: Any, output: Any) -> None:
+            tensor = output[0] if isinstance(output, tuple) else output
+            shape = "(None, " + ", ".join(map(str, tensor.shape[1:])) + ")"
+            count = sum(parameter.numel() for parameter in layer.parameters())
+            rows.append({"layer": name, "kind": kind, "output": shape, "parameters": count})
+
+        return hook
+
+    for name, layer in _layers(module, ""):
+        handles.append(layer.register_forward_hook(record(name, getattr(layer, "show_as", type(layer).__name__))))
+    module.eval()
+    with torch.no_grad():
+        module(torch.zeros(2, n_points, 2), torch.full((2,), n_points), torch.zeros(2, 1))
+    for handle in handles:
+        handle.remove()
+    first = {"layer": "input", "kind": "Input", "output": f"(None, {n_points}, 2)", "parameters": 0}
+    return pd.DataFrame([first, *rows])
+
+
+def _layers(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
+    found: list[tuple[str, nn.Module]] = []
+    for name, child in module.named_children():
+        path = f"{prefix}{name}"
+        whole = hasattr(child, "show_as") or not list(child.children())
+        if whole and not isinstance(child, nn.ModuleList):
+            found.append((path, child))
+        else:
+            found += _layers(child, f"{path}.")
+    return found

@@ -1,0 +1,161 @@
+"""Any torch module as a model: scaling of inputs and targets, the fit by the common loop, saving."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from photfeh.models.base import Regressor, Tune
+from photfeh.sequences import Sequences
+from photfeh.training import Batch, FitConfig, FitResult, fit_network, predict_network
+
+__all__ = ["Network"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Network(Regressor):
+    """Base of the networks: a subclass says only how its module is built.
+
+    The module maps (values (N, T, 2), lengths (N,), extra (N, 1)) to (N, 1), the mean, or (N, 2), mean and log sigma.
+    Channels, the extra input (period) and the target are standardised with statistics of the training rows. Every
+    parameter of the fit is an argument of the model, so that ``get_params`` tells the whole recipe.
+    """
+
+    kind: ClassVar[str] = "network"
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    weight_decay: float
+    patience: int
+    clip: float
+    seed: int
+    device: str
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """A fresh module with random weights."""
+
+    def fit_config(self) -> FitConfig:
+        """The settings of the loop, gathered from this model's parameters."""
+        names = (
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "schedule",
+            "weight_decay",
+            "patience",
+            "clip",
+            "seed",
+            "device",
+        )
+        return FitConfig(**{name: getattr(self, name) for name in names})
+
+    def track(
+        self, *, checkpoint: Path | None = None, on_epoch: Callable[[dict[str, float]], None] | None = None
+    ) -> None:
+        """Write checkpoints under this file name and report every epoch during the next ``fit``."""
+        self._checkpoint, self._on_epoch = checkpoint, on_epoch
+
+    def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
+        if tune is None:
+            X, y, weight, tune = _set_aside(X, y, weight, self.seed)
+        self._learn_scales(X, y, weight)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            module = self.build()
+        result: FitResult = fit_network(
+            module,
+            self._batch(X, y, weight),
+            self._batch(*tune),
+            self.fit_config(),
+            checkpoint=getattr(self, "_checkpoint", None),
+            on_epoch=getattr(self, "_on_epoch", None),
+        )
+        self.history_ = result.history
+        self._take(module)
+        mean, sigma = self._raw(tune[0])
+        residual = (tune[1] - mean) * (1.0 if sigma is None else 1.0 / sigma)
+        spread = float(np.sqrt(np.average(residual**2, weights=tune[2])))
+        self.notes_ |= {
+            "sigma": spread,
+            "best_epoch": result.best_epoch,
+            "epochs_run": len(result.history),
+            "n_parameters": sum(p.numel() for p in module.parameters()),
+        }
+
+    def _learn_scales(self, X: Sequences, y: FloatArray, weight: FloatArray) -> None:
+        """Weighted means and standard deviations over stars (and valid steps)."""
+        mass = (weight[:, None] * X.mask).astype(np.float64)
+        mean = np.einsum("nt,ntc->c", mass, X.values) / mass.sum()
+        spread = np.sqrt(np.einsum("nt,ntc->c", mass, (X.values - mean) ** 2) / mass.sum())
+        period = X.feature("period")
+        self._scales: dict[str, FloatArray] = {
+            "input": np.stack([mean, np.maximum(spread, 1e-6)]),
+            "extra": _mean_and_spread(period, weight),
+            "target": _mean_and_spread(y, weight),
+        }
+        self.notes_ = {}
+
+    def _batch(self, X: Sequences, y: FloatArray | None = None, weight: FloatArray | None = None) -> Batch:
+        scales = self._scales
+        values = (X.values - scales["input"][0].astype(np.float32)) / scales["input"][1].astype(np.float32)
+        values[~X.mask] = 0.0
+        extra = (X.feature("period")[:, None] - scales["extra"][0]) / scales["extra"][1]
+        target = np.zeros(len(X)) if y is None else (y - scales["target"][0]) / scales["target"][1]
+        mass = np.ones(len(X)) if weight is None else weight / weight.mean()
+        floats = [torch.as_tensor(np.asarray(a, np.float32)) for a in (values, extra, target, mass)]
+        return Batch(floats[0], torch.as_tensor(X.lengths), *floats[1:])
+
+    def _raw(self, X: Sequences) -> tuple[FloatArray, FloatArray | None]:
+        """Mean and, for networks that give one, sigma in dex."""
+        output = predict_network(self.module_, self._batch(X), device=self.device).numpy().astype(np.float64)
+        centre, scale = self._scales["target"]
+        sigma = scale * np.exp(np.clip(output[:, 1], -5.0, 3.0)) if output.shape[1] == 2 else None
+        return centre + scale * output[:, 0], sigma
+
+    def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
+        mean, sigma = self._raw(X)
+        return mean, np.full(len(X), self.notes_["sigma"]) if sigma is None else sigma * self.notes_["sigma"]
+
+    def _take(self, module: nn.Module) -> None:
+        """Adopt a trained module: its weights and the scales are the saved state."""
+        self.module_ = module.cpu().eval()
+        self.arrays_ = {f"module.{name}": value.numpy().copy() for name, value in module.state_dict().items()}
+        self.arrays_ |= {f"scale.{name}": value for name, value in self._scales.items()}
+
+    def restore(self, folder: str | Path) -> Network:
+        """Take the fitted state from a folder; see :meth:`Regressor.restore`."""
+        super().restore(folder)
+        self._scales = {name[6:]: value for name, value in self.arrays_.items() if name.startswith("scale.")}
+        module = self.build()
+        module.load_state_dict(
+            {name[7:]: torch.as_tensor(value) for name, value in self.arrays_.items() if name.startswith("module.")}
+        )
+        self.module_ = module.eval()
+        return self
+
+
+def _mean_and_spread(values: FloatArray, weight: FloatArray) -> FloatArray:
+    mean = float(np.average(values, weights=weight))
+    return np.array([mean, max(math.sqrt(float(np.average((values - mean) ** 2, weights=weight))), 1e-6)])
+
+
+def _set_aside(X: Sequences, y: FloatArray, weight: FloatArray, seed: int) -> tuple[Any, Any, Any, Tune]:
+    """Split off a seventh of the stars for early stopping, evenly over the labels."""
+    order = np.argsort(y, kind="stable")
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(y), bool)
+    for begin in range(0, len(y), 7):
+        held[order[begin + rng.integers(min(7, len(y) - begin))]] = True
+    return X[~held], y[~held], weight[~held], (X[held], y[held], weight[held])

@@ -1,0 +1,72 @@
+"""The one table of models: name -> class, defaults, one line of meaning. A new model is one class and one line here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any, cast
+
+from photfeh.errors import BadInput, UnknownName
+
+if TYPE_CHECKING:
+    from photfeh.models.base import Regressor
+
+__all__ = ["MODELS", "Entry", "create_model", "list_models"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a model lives, its default parameters beyond those of its class, and what it is."""
+
+    module: str
+    class_name: str
+    summary: str
+    source: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def model_class(self) -> type[Regressor]:
+        """Import the class (and with it torch or scikit-learn)."""
+        return cast(
+            "type[Regressor]", getattr(importlib.import_module(f"photfeh.models.{self.module}"), self.class_name)
+        )
+
+
+_FOUNDING = "Monti & Muraveva 2024"
+MODELS: dict[str, Entry] = {
+    "relation": Entry("relation", "RelationModel", "published linear relations, nothing trained", "Muraveva+ 2025"),
+    "ridge-fourier": Entry("classical", "RidgeFourier", "quadratic ridge on Fourier features", "Hoerl & Kennard 1970"),
+    "random-forest": Entry(
+        "classical", "RandomForest", "random forest on Fourier features", f"Breiman 2001; {_FOUNDING}"
+    ),
+    "svr": Entry("classical", "SupportVector", "support vectors on Fourier features", f"Smola 2004; {_FOUNDING}"),
+    "gru": Entry("recurrent", "GRU", "three GRU layers, 20/16/8 units", _FOUNDING),
+}
+"""Every model by name."""
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names that match a shell pattern, in the order of the table."""
+    return [name for name in MODELS if fnmatch(name, pattern)]
+
+
+def create_model(name: str, **params: Any) -> Regressor:
+    """A fresh, unfitted model with the registry's defaults, overridden by ``params``.
+
+    Raises
+    ------
+    UnknownName
+        if there is no such model.
+    BadInput
+        if it has no such parameter; names those it has.
+    """
+    if name not in MODELS:
+        raise UnknownName("model", name, MODELS)
+    entry = MODELS[name]
+    model_class = entry.model_class()
+    known = model_class._get_param_names()
+    for param in params:
+        if param not in known:
+            raise BadInput(f"model {name!r} has no parameter {param!r}; it has {', '.join(known)}.")
+    return model_class(**{**entry.defaults, **params})

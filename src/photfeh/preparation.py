@@ -1,0 +1,149 @@
+"""The verb ``prepare``: light curves and star table in, a data-set folder out, in chunks of bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from photfeh.archive import iter_lightcurves, read_stars
+from photfeh.catalogue import Cut, Labels, add_labels, apply_cuts, get_cuts
+from photfeh.dataset import Dataset, DatasetWriter
+from photfeh.errors import BadInput
+from photfeh.lightcurves import LightCurves
+from photfeh.measurement import measure
+from photfeh.sequences import REPRESENTATIONS, Representation, build_sequences
+
+__all__ = ["TRUTHS", "prepare"]
+
+TRUTHS: dict[str, str] = {
+    "relation": "same-curve formula",
+    "column": "labels given in the star table",
+    "none": "no labels",
+}
+"""What the labels are, unless the caller says it better. A label of the first kind is computed from the period and
+phi31 of the very curve that the models see: scores tell how well phi31 is recovered, not how accurate [Fe/H] is."""
+
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    epochs: Any,
+    stars: Any,
+    output: str | Path,
+    *,
+    labels: Labels | None = None,
+    cuts: str | Sequence[Cut] | None = None,
+    types: Sequence[str] = ("RRab",),
+    assume_type: str | None = None,
+    representations: Sequence[str] = REPRESENTATIONS,
+    band: str = "G",
+    smoother: str = "periodic",
+    alignment: str = "phi1",
+    n_points: int = 264,
+    truth: str | None = None,
+    stars_per_chunk: int = 10_000,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Measure light curves, label and select stars, and store them as sequences.
+
+    Parameters
+    ----------
+    epochs
+        Whatever :func:`photfeh.archive.read_lightcurves` takes: file, folder, glob, table, LightCurves.
+    stars
+        Star table or its file: source_id, period, optional type, feh, feh_error, fold and any other column.
+    output : path
+        Folder to make. An interrupted run with the same arguments is continued.
+    labels : {"column", "relation", "none"}, optional
+        Default: the feh column where there is one, else the Muraveva+ 2025 relation on the measured curve.
+    cuts : str or sequence of Cut, optional
+        Name of a set, or ``"n_epochs>20,phi31_error<0.1"``. Default: ``founding`` for relation labels, else ``none``.
+    types : sequence of str
+        Types that enter the sample.
+    assume_type : str, optional
+        Type of the stars for which the table gives none. Default: typed by period and light-curve shape.
+    truth : str, optional
+        What the labels are, for reports: ``independent passband``, ``spectroscopy`` or a sentence of your own.
+    progress : callable, optional
+        Called with (stars done, stars in all).
+
+    Raises
+    ------
+    BadInput
+        (and its subclasses) for input that cannot be used; single bad stars are flagged instead.
+    """
+    table = _scalars(read_stars(stars))
+    if assume_type is not None:
+        table["type"] = table["type"].fillna(assume_type) if "type" in table.columns else assume_type
+    labels = labels or ("column" if "feh" in table.columns and table["feh"].notna().any() else "relation")
+    cut_list = get_cuts(cuts if cuts is not None else ("founding" if labels == "relation" else "none"))
+    kinds: Any = representations
+    settings = {
+        name: Representation(kind=name, n_points=n_points, alignment=alignment, smoother=smoother)  # type: ignore[arg-type]
+        for name in kinds
+    }
+    if not len(table):
+        raise BadInput("the star table has no rows.")
+    source_id = table["source_id"].to_numpy(np.int64)
+    recipe = {
+        "band": band,
+        "labels": labels,
+        "cuts": [str(cut) for cut in cut_list],
+        "types": list(types),
+        "representations": {name: r.to_dict() for name, r in settings.items()},
+        "stars": hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest(),
+    }
+    writer = DatasetWriter(output, source_id, settings, recipe)
+    _measure_all(writer, epochs, table, band, stars_per_chunk, progress)
+    measured = add_labels(writer.measured(), labels)
+    keep, cut_flow = apply_cuts(measured, cut_list, types)
+    measured["in_sample"] = keep
+    return writer.finish(measured, cut_flow, {"recipe": recipe, "truth": truth or TRUTHS[labels]})
+
+
+def _measure_all(
+    writer: DatasetWriter, epochs: Any, table: pd.DataFrame, band: str, chunk: int, progress: Progress | None
+) -> None:
+    """Chunks of the stars that occur in ``epochs``, then the rest of the table, which has no light curve."""
+    index = pd.Index(table["source_id"])
+    seen = np.zeros(len(table), bool)
+    for curves in iter_lightcurves(epochs, band=band, stars_per_chunk=chunk):
+        rows = index.get_indexer(curves.source_id)
+        rows = rows[rows >= 0]
+        seen[rows] = True
+        _measure_chunk(writer, curves, table.iloc[rows])
+        if progress is not None:
+            progress(int(seen.sum()), len(table))
+    rest = np.flatnonzero(~seen)
+    if len(rest) == len(table):
+        raise BadInput(
+            "not one source_id of the star table occurs in the light curves; check that both name the same stars "
+            f"(table: {table['source_id'].iloc[0]} ...)."
+        )
+    nothing = np.zeros(0)
+    empty = LightCurves(np.zeros(0, np.int64), np.zeros(1, np.int64), nothing, nothing, band=band)
+    for begin in range(0, len(rest), chunk):
+        _measure_chunk(writer, empty, table.iloc[rest[begin : begin + chunk]])
+    if progress is not None:
+        progress(len(table), len(table))
+
+
+def _measure_chunk(writer: DatasetWriter, curves: LightCurves, stars: pd.DataFrame) -> None:
+    ids: npt.NDArray[np.int64] = stars["source_id"].to_numpy(np.int64)
+    if not len(ids) or writer.done(ids):
+        return
+    measured = measure(curves, stars)
+    writer.write(measured.table, {name: build_sequences(measured, r) for name, r in writer.representations.items()})
+
+
+def _scalars(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without list columns: folded curves may lie in the same file."""
+    return table[
+        [name for name in table.columns if not (len(table) and isinstance(table[name].iloc[0], (list, np.ndarray)))]
+    ]

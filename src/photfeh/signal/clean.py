@@ -1,0 +1,31 @@
+"""Points that cannot belong to the curve: a first, shape-free cut before any fit."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["plausible_points"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@numba.njit(parallel=True, cache=True)
+def plausible_points(
+    offsets: IntArray, mag: FloatArray, mag_error: FloatArray, half_range: float = 1.5, max_error: float = 0.5
+) -> npt.NDArray[np.bool_]:
+    """Where a magnitude is within ``half_range`` [mag] of its star's median and its error below ``max_error``.
+
+    No RR Lyrae star varies by more than about 1.4 mag in G, so such points are blends, wrong matches or artefacts; milder
+    outliers are left to the robust fit. Unknown errors (NaN) are accepted. Shape (M,).
+    """
+    keep = np.zeros(len(mag), np.bool_)
+    for i in numba.prange(len(offsets) - 1):
+        begin, end = offsets[i], offsets[i + 1]
+        if end > begin:
+            centre = np.median(mag[begin:end])
+            for j in range(begin, end):
+                keep[j] = abs(mag[j] - centre) <= half_range and not mag_error[j] > max_error
+    return keep

@@ -1,0 +1,55 @@
+"""Phases and how they lie: folding on the period, gaps, and the two alignments."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Alignment", "align_phases", "fold_times", "max_phase_gap"]
+
+Alignment = Literal["phi1", "maximum"]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def fold_times(offsets: IntArray, time: FloatArray, period: FloatArray) -> FloatArray:
+    """Phase of every point, frac((t - t_first) / P), shape (M,), in [0, 1).
+
+    Counting from the star's own first epoch keeps the precision and makes the result independent of the zero point of
+    time. ``period`` has shape (N,) [d]; points of stars whose period is not positive get phase 0.
+    """
+    counts = np.diff(offsets)
+    if len(time) == 0:
+        return np.zeros(0)
+    first = time[np.minimum(offsets[:-1], len(time) - 1)]
+    usable = np.where(np.isfinite(period) & (period > 0), period, np.inf)
+    cycles = (time - np.repeat(first, counts)) / np.repeat(usable, counts)
+    phase = cycles - np.floor(cycles)
+    phase[phase >= 1.0] = 0.0
+    return phase
+
+
+def align_phases(offsets: IntArray, phase: FloatArray, shift: FloatArray) -> FloatArray:
+    """Add each star's ``shift`` (N,) [cycle] to its phases, modulo 1."""
+    moved = phase + np.repeat(np.where(np.isfinite(shift), shift, 0.0), np.diff(offsets))
+    moved -= np.floor(moved)
+    moved[moved >= 1.0] = 0.0
+    return moved
+
+
+@numba.njit(parallel=True, cache=True)
+def max_phase_gap(offsets: IntArray, phase: FloatArray) -> FloatArray:
+    """Largest circular interval without a point [cycle], shape (N,); 1 for stars with fewer than two points."""
+    n = len(offsets) - 1
+    gap = np.ones(n)
+    for i in numba.prange(n):
+        ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
+        if len(ordered) > 1:
+            largest = 1.0 + ordered[0] - ordered[-1]
+            for j in range(1, len(ordered)):
+                largest = max(largest, ordered[j] - ordered[j - 1])
+            gap[i] = largest
+    return gap

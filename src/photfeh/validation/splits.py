@@ -1,0 +1,94 @@
+"""Stratified folds whose train, tune and score parts never share a star."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from photfeh.errors import BadInput
+
+__all__ = ["Protocol", "Split", "make_splits", "stratified_folds"]
+
+Protocol = Literal["nested", "paper"]
+IntArray = npt.NDArray[np.int64]
+
+_STRATUM = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of one fold.
+
+    ``train``: everything fitted is fitted here; ``tune``: early stopping and choices inside the fit; ``score``:
+    predicted, never looked at. Under the protocol ``paper`` tune and score are the same stars.
+    """
+
+    repeat: int
+    fold: int
+    train: IntArray
+    tune: IntArray
+    score: IntArray
+
+
+def stratified_folds(feh: npt.ArrayLike, n_folds: int, seed: int) -> IntArray:
+    """Fold 0..n_folds-1 of each star, stratified by label.
+
+    Stars are ranked by label and each run of consecutive stars is dealt out at random (strata of about 20 ranked stars
+    as in Dekany & Grebel 2022 and Monti+ 2024, rounded to whole deals).
+
+    Raises
+    ------
+    BadInput
+        if there are fewer stars than folds or fewer than two folds.
+    """
+    values = np.asarray(feh, np.float64)
+    if not 2 <= n_folds <= len(values):
+        raise BadInput(f"cannot make {n_folds} folds of {len(values)} stars.")
+    rng = np.random.default_rng(seed)
+    order = np.argsort(values, kind="stable")
+    stratum = max(1, _STRATUM // n_folds) * n_folds
+    folds = np.empty(len(values), np.int64)
+    for begin in range(0, len(values), stratum):
+        members = order[begin : begin + stratum]
+        deal = np.concatenate([rng.permutation(n_folds) for _ in range(-(-len(members) // n_folds))])
+        folds[members] = rng.permutation(deal[: len(members)])
+    return folds
+
+
+def make_splits(
+    feh: npt.ArrayLike,
+    *,
+    n_folds: int = 5,
+    repeats: int = 1,
+    protocol: Protocol = "nested",
+    seed: int = 0,
+    folds: npt.ArrayLike | None = None,
+) -> Iterator[Split]:
+    """All splits, repeat by repeat.
+
+    ``nested``: of the stars outside the scored fold an eighth, stratified, is the tune part. ``paper``: the founding
+    protocol, early stopping on the scored fold itself; for comparison only. ``folds`` (N,) imposes given folds.
+
+    Raises
+    ------
+    BadInput
+        if given folds and ``repeats`` > 1 are asked for together, or the protocol is unknown.
+    """
+    values = np.asarray(feh, np.float64)
+    if protocol not in ("nested", "paper"):
+        raise BadInput(f"unknown protocol {protocol!r}; known: nested, paper.")
+    if folds is not None and repeats != 1:
+        raise BadInput("given folds can be run once only: repeats must be 1.")
+    for repeat in range(repeats):
+        here = np.asarray(folds) if folds is not None else stratified_folds(values, n_folds, seed + 1000 * repeat)
+        for number, fold in enumerate(np.unique(here)):
+            score, rest = np.flatnonzero(here == fold), np.flatnonzero(here != fold)
+            if protocol == "paper":
+                yield Split(repeat, int(fold), rest, score, score)
+                continue
+            eighth = stratified_folds(values[rest], 8, seed + 1000 * repeat + number + 1) == 0
+            yield Split(repeat, int(fold), rest[~eighth], rest[eighth], score)
