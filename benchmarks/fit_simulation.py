@@ -4,7 +4,7 @@
     PHOTFEH_DATA=DIR python benchmarks/fit_simulation.py --check-only  # only compares and plots docs/img/simulation.png
 
 DIR holds gaia-dr3/epoch_photometry.parquet and gaia-dr3/stars.parquet (docs/data.md). Only means, covariances,
-regression coefficients and quantiles are written, never a row of a star. About two minutes on one core.
+regression coefficients and quantiles are written, never a row of a star. About five minutes on one core.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from photfeh.lightcurves import LightCurves
 from photfeh.measurement import measure
 from photfeh.signal.clean import plausible_points
 from photfeh.signal.fold import fold_times
-from photfeh.signal.fourier import evaluate_series, fit_fourier
+from photfeh.signal.fourier import fit_fourier
 from photfeh.simulation import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +116,9 @@ def extreme_deconvolution(x, noise, n_components, n_steps=300):
 
 def shape_parameters(curves, stars):
     """(ln P, A1, R21, R31, phi21, phi31) (N, 6) and their noise covariances (N, 6, 6), from the Fourier fit."""
-    fit = fit_fourier(curves.offsets, fold_times(curves.offsets, curves.time, stars.period.to_numpy()), curves.mag, curves.mag_error)
+    fit = fit_fourier(
+        curves.offsets, fold_times(curves.offsets, curves.time, stars.period.to_numpy()), curves.mag, curves.mag_error
+    )
     a, b = fit.coefficients[:, 1:7:2], fit.coefficients[:, 2:8:2]
     size2 = a**2 + b**2
     size, n = np.sqrt(size2), len(stars)
@@ -169,7 +171,7 @@ def fit_high_harmonics(base, c, sigma):
         start = np.concatenate([[np.log(np.mean(abs(observed)))], np.zeros(6), guess])
         width = np.hypot(sigma, 0.3 * np.median(abs(observed)))
 
-        def misfit(p, observed=observed, width=width):
+        def misfit(p, observed=observed, width=width, start=start):
             away = (observed - np.exp(regressors @ p[:7] + 1j * (regressors @ p[7:]))) / width
             prior = 3.0 * (p - start)[np.r_[1:7, 8:14]]  # keeps weak harmonics from fitting noise
             return np.concatenate([away.real, away.imag, prior])
@@ -178,7 +180,10 @@ def fit_high_harmonics(base, c, sigma):
         model = np.exp(regressors @ p[:7] + 1j * (regressors @ p[7:]))
         ratio, strong = observed / model, abs(model) > 3 * sigma
         noise = (sigma / abs(model))[strong]
-        for name, value in (("log_ratio_scatter", np.log(abs(ratio[strong]))), ("phase_scatter", np.angle(ratio[strong]))):
+        for name, value in (
+            ("log_ratio_scatter", np.log(abs(ratio[strong]))),
+            ("phase_scatter", np.angle(ratio[strong])),
+        ):
             total = 0.8 * 1.4826 * np.median(abs(value - np.median(value)))  # part of it is crosstalk between harmonics
             result[name].append(float(np.sqrt(max(total**2 - np.median(noise) ** 2, 0.05**2))))
         result["log_ratio"].append(p[:7])
@@ -198,7 +203,9 @@ def fit_shapes(curves, stars, table):
         middle = np.median(x, axis=0)
         near = np.all(abs(x - middle) < 5 * 1.4826 * np.median(abs(x - middle), axis=0), axis=1)
         weights, means, covariances = extreme_deconvolution(x[near], noise[near], COMPONENTS[kind])
-        best = chosen[(chosen.n_epochs >= 50) & (chosen.max_gap < 0.1) & (chosen.scatter < 0.03 * chosen.peak_to_peak_g)]
+        best = chosen[
+            (chosen.n_epochs >= 50) & (chosen.max_gap < 0.1) & (chosen.scatter < 0.03 * chosen.peak_to_peak_g)
+        ]
         c, sigma = high_harmonics(curves[best.index.to_numpy()], stars.loc[best.index], ORDERS[kind])
         base = shape_parameters(curves[best.index.to_numpy()], stars.loc[best.index])[0]
         print(f"{kind}: {near.sum()} stars for the mixture, {len(best)} for harmonics 4 to {ORDERS[kind]}")
@@ -239,7 +246,10 @@ def fit_epochs(curves):
     frame["long"] = frame.gap > LONG_GAP
     frame["before"] = frame.long.shift(fill_value=False) & ~frame["first"]
     frame["sky"] = sky[frame.star]
-    law = {name: [] for name in ("share", "first", "n_epochs", "short_gap", "long_gap", "long_after_short", "long_after_long")}
+    law = {
+        name: []
+        for name in ("share", "first", "n_epochs", "short_gap", "long_gap", "long_after_short", "long_after_long")
+    }
     for c in range(len(SKY) + 1):
         gaps = frame[frame.sky == c]
         law["share"].append(float((sky == c).mean()))
@@ -289,7 +299,10 @@ def fit_noise(curves, stars, table, epochs):
     flagged = epochs[epochs.rejected_by_variability & ~epochs.rejected_by_photometry]
     row = pd.Series(np.arange(len(stars)), index=stars.source_id).reindex(flagged.source_id).to_numpy()
     start = curves.time[curves.offsets[:-1]][row]
-    away = flagged.mag.to_numpy() - series_at(fit.coefficients[row], ((flagged.time - start) / stars.period.to_numpy()[row]).to_numpy() % 1)[0]
+    away = (
+        flagged.mag.to_numpy()
+        - series_at(fit.coefficients[row], ((flagged.time - start) / stars.period.to_numpy()[row]).to_numpy() % 1)[0]
+    )
     n_clean = len(curves.time)
     known = epochs[epochs.time.notna()]
     rate, origin = np.polyfit(known.time - 2000, known.transit_id.astype(float), 1)
@@ -305,15 +318,26 @@ def fit_noise(curves, stars, table, epochs):
         "flagged_log_size": np.quantile(np.log(abs(away[np.isfinite(away)]) + 1e-3), np.linspace(0.01, 0.99, 21)),
         "transit_id": [float(origin - 2000 * rate), float(rate)],
         "modulation_period": [20.0, 300.0],
-        "excess": [-4.8, -4.8], "excess_slope": 0.15, "excess_spread": [0.5, 0.5],
-        "amplitude_modulation": [-4.5, -4.5], "amplitude_modulation_spread": 1.0,
-        "phase_modulation": [-6.0, -6.0], "phase_modulation_spread": 1.0,
+        # starting values; tune() replaces them
+        "excess": [-4.2, -4.55], "excess_slope": 0.15, "excess_spread": [1.2, 0.55],
+        "amplitude_modulation": [-4.7, -4.7], "amplitude_modulation_spread": 0.9,
+        "phase_modulation": [-5.9, -6.7], "phase_modulation_spread": 1.3,
     }  # fmt: skip
 
 
-TUNED = (("excess", 0), ("excess", 1), ("excess_slope", None), ("excess_spread", 0), ("excess_spread", 1), ("amplitude_modulation", 0),
-         ("amplitude_modulation", 1), ("amplitude_modulation_spread", None), ("phase_modulation", 0),
-         ("phase_modulation", 1), ("phase_modulation_spread", None))  # fmt: skip
+TUNED = (
+    ("excess", 0),
+    ("excess", 1),
+    ("excess_slope", None),
+    ("excess_spread", 0),
+    ("excess_spread", 1),
+    ("amplitude_modulation", 0),
+    ("amplitude_modulation", 1),
+    ("amplitude_modulation_spread", None),
+    ("phase_modulation", 0),
+    ("phase_modulation", 1),
+    ("phase_modulation_spread", None),
+)  # entries of the noise section; 0 and 1 are RRab and RRc
 SLOPES = (-40, -6, -3, -1, 0, 1, 2, 4)
 
 
@@ -335,29 +359,33 @@ def noise_statistics(curves, stars):
     return np.concatenate(found)
 
 
-def tune(curves, stars, constants, n_stars=3000):
-    """Nelder-Mead on the eleven numbers of TUNED so that simulated stars, measured alike, have the real statistics."""
+def tune(curves, stars, n_stars=3000):
+    """Nelder-Mead on the eleven numbers of TUNED so that simulated stars, measured alike, have the real statistics.
+
+    Returns the ``noise`` section; only the package's constants in memory change on the way.
+    """
     target = noise_statistics(curves, stars)
-    law = constants["noise"]
+    law = draws.constants()["noise"]
 
     def put(vector):
         for (name, place), value in zip(TUNED, vector, strict=True):
+            value = abs(value) if name.endswith("spread") else value
             if place is None:
-                law[name] = abs(value) if name.endswith("spread") else value
+                law[name] = value
             else:
-                law[name][place] = abs(value) if name.endswith("spread") else value
+                law[name][place] = value
 
     def distance(vector):
         put(vector)
-        install(constants)
         survey = simulate(n_stars, seed=99, rrc_fraction=0.35)
         return float(((noise_statistics(survey.curves, survey.stars) - target) ** 2).mean())
 
     start = np.array([law[name] if place is None else law[name][place] for name, place in TUNED])
-    simplex = np.vstack([start, start + 0.4 * np.eye(len(start))])
-    best = minimize(distance, start, method="Nelder-Mead", options={"initial_simplex": simplex, "maxfev": 250})
+    simplex = np.vstack([start, start + 0.3 * np.eye(len(start))])
+    best = minimize(distance, start, method="Nelder-Mead", options={"initial_simplex": simplex, "maxfev": 180})
     put(best.x)
     print(f"noise: rms difference of the statistics {np.sqrt(best.fun):.3f} (natural logarithms)")
+    return law
 
 
 # ---------------------------------------------------------------------- the file
@@ -373,20 +401,30 @@ def plain(value):
 
 
 def install(constants):
-    """Write the file and make the package read it."""
-    CONSTANTS.write_text(json.dumps(plain(constants), indent=None, separators=(",", ":")) + "\n", encoding="utf-8")
+    """Write the file, one entry a line, and make the package read it."""
+    sections = []
+    for section, entries in plain(constants).items():
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in entries.items())
+        sections.append(f" {json.dumps(section)}: {{\n{lines}\n }}")
+    CONSTANTS.write_text("{\n" + ",\n".join(sections) + "\n}\n", encoding="utf-8")
     draws.constants.cache_clear()
 
 
 def reference(table):
     """Deciles of the real distributions: what the tests compare with where the real data are absent."""
-    return {kind: {name: np.quantile(some[name], np.linspace(0.1, 0.9, 9)) for name in COMPARED} for kind, some in table.groupby("type")}
+    return {
+        kind: {name: np.quantile(some[name], np.linspace(0.1, 0.9, 9)) for name in COMPARED}
+        for kind, some in table.groupby("type")
+    }
 
 
 def distances(real, simulated):
     """Two-sample Kolmogorov-Smirnov distances, one row a type."""
     rows = {
-        kind: {name: ks_2samp(real[real.type == kind][name], simulated[simulated.type == kind][name]).statistic for name in COMPARED}
+        kind: {
+            name: ks_2samp(real[real.type == kind][name], simulated[simulated.type == kind][name]).statistic
+            for name in COMPARED
+        }
         for kind in TYPES
     }
     return pd.DataFrame(rows).T
@@ -407,10 +445,24 @@ def plot(real, simulated, path=FIGURE):
             values = real[real.type == kind][name], simulated[simulated.type == kind][name]
             low, high = np.quantile(np.concatenate(values), [0.002, 0.995])
             bins = np.geomspace(low, high, 36) if name == "scatter" else np.linspace(low, high, 36)
+            bins = np.arange(np.floor(low), high + 3, 3) - 0.5 if name == "n_epochs" else bins
             ax.hist(values[0], bins, density=True, color="0.75", label=f"real {kind} ({len(values[0])})")
-            ax.hist(values[1], bins, density=True, histtype="step", color="C3", lw=1.5, label=f"simulated ({len(values[1])})")
+            ax.hist(
+                values[1],
+                bins,
+                density=True,
+                histtype="step",
+                color="C3",
+                lw=1.5,
+                label=f"simulated ({len(values[1])})",
+            )
             ax.set(xlabel=labels[name], yticks=[], xscale="log" if name == "scatter" else "linear")
-            ax.text(0.97, 0.95, f"KS {ks.loc[kind, name]:.3f}", transform=ax.transAxes, ha="right", va="top", fontsize=9)
+            if name == "scatter":
+                ax.set_xticks([0.003, 0.01, 0.03], ["0.003", "0.01", "0.03"])
+                ax.minorticks_off()
+            ax.text(
+                0.97, 0.95, f"KS {ks.loc[kind, name]:.3f}", transform=ax.transAxes, ha="right", va="top", fontsize=9
+            )
         axes[row, 0].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, 1.2))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
@@ -425,11 +477,11 @@ def main():
     real = measured(curves, stars)
     if not arguments.check_only:
         constants = {"shapes": fit_shapes(curves, stars, real), "epochs": fit_epochs(curves)}
-        constants["magnitude"] = quantiles(measure(curves, stars).table.zero_point)
+        constants["magnitude"] = {"mean": quantiles(measure(curves, stars).table.zero_point)}
         constants["noise"] = fit_noise(curves, stars, real, epochs)
         constants["reference"] = reference(real)
         install(constants)
-        tune(curves, stars, constants)
+        constants["noise"] = tune(curves, stars)
         install(constants)
     survey = simulate(20_000, seed=1)
     simulated = measured(survey.curves, survey.stars)

@@ -162,9 +162,19 @@ def test_nested_columns_are_spread_and_projected(tmp_path: Path) -> None:
     assert read_table(path, columns=["mag", "source_id", "absent"]).column_names == ["source_id", "mag"]
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.int32(), pa.int16(), pa.int8()])
+def test_integers_with_missing_entries_stay_integers(kind: pa.DataType) -> None:
+    value = BIG if kind in (pa.int64(), pa.uint64()) else 100
+    column = to_frame(pa.table({"transit_id": pa.array([value, None], kind)}))["transit_id"]
+    assert int(column[0]) == value
+    assert column.isna().tolist() == [False, True]
+
+
 def test_names_are_lower_cased_and_collisions_have_one_winner() -> None:
     table = tidy(pa.table({" TIME ": [1], "Mag": [2], "mag": [3], "MAG": [4]}))
     assert table.to_pydict() == {"time": [1], "mag": [3]}
+    nested = tidy(pa.table({"mag": [1.5], "lightcurve": [{"mag": [9.0], "time": [8.0]}]}))
+    assert nested.to_pydict() == {"mag": [1.5], "time": [[8.0]]}
     assert leaf_names(pa.schema([("Mag", pa.int8()), ("mag", pa.int8()), ("T", pa.int8())])) == {"mag": "mag", "t": "T"}
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtr
 
 from photfeh.signal.fourier import evaluate_series
 
@@ -109,8 +108,8 @@ def _plausible(shape: dict[str, Any], period: FloatArray, coefficients: FloatArr
     swing = np.ptp(curve, axis=1)
     path = np.abs(np.diff(curve, axis=1, append=curve[:, :1])).sum(axis=1)
     low, high = shape["period_limits"]
-    good: BoolArray = (period > low) & (period < high) & (swing < shape["max_amplitude"])
-    return good & (path < 2.0 * swing * (1.0 + shape["bumps"]))
+    good = (period > low) & (period < high) & (swing < shape["max_amplitude"])
+    return np.asarray(good & (path < 2.0 * swing * (1.0 + shape["bumps"])))
 
 
 # ---------------------------------------------------------------------- epochs
@@ -169,7 +168,7 @@ def _draw_visit_sizes(rng: np.random.Generator, law: dict[str, Any], visits: Int
     reached = np.floor(excess[star] * fraction + 0.5)
     extra = np.diff(reached, prepend=0.0)
     extra[ends - visits] = reached[ends - visits]
-    return (size + extra).astype(np.int64)
+    return np.asarray(size + extra, np.int64)
 
 
 def _draw_transits(
@@ -187,11 +186,12 @@ def _draw_transits(
     time = visit_time[visit] + (place // 2) * _SPIN + (place % 2) * _FIELD_STEP
     time += 1e-4 * rng.standard_normal(len(time))  # the spin is not perfectly even
     owner = np.repeat(np.arange(len(visits)), visits)[visit]
-    shuffled = np.lexsort((rng.random(len(time)), owner))
+    shuffled = np.argsort(owner + rng.random(len(time)))  # at random within each star
     rank = np.arange(len(time)) - np.searchsorted(owner, owner)
     kept = shuffled[rank < wanted[owner]]
     time, owner = time[kept], owner[kept]
-    return np.concatenate([[0], np.cumsum(wanted)]), time[np.lexsort((time, owner))]
+    in_order = np.argsort(1e5 * owner + time, kind="stable")  # by star, then time
+    return np.concatenate([[0], np.cumsum(wanted)]), time[in_order]
 
 
 # ---------------------------------------------------------------------- magnitudes
@@ -201,7 +201,8 @@ def draw_noise_levels(rng: np.random.Generator, stars: pd.DataFrame, noise: floa
     Columns true_noise [mag], true_amplitude_modulation, true_phase_modulation [cycle], true_modulation_period [d].
     """
     law = constants()["noise"]
-    normal = rng.standard_normal((3, len(stars)))
+    # lognormal with the far tail bent in: no star is noisier than a few times its kind's own noisiest
+    normal = 2.5 * np.tanh(rng.standard_normal((3, len(stars))) / 2.5)
     faint = stars["true_mean_mag"].to_numpy(dtype=np.float64) - 17.0
     overtone = (stars["type"] == "RRc").to_numpy().astype(np.int64)
     levels = {
@@ -246,7 +247,7 @@ def draw_points(
     if noise is not None:
         return mag + noise * normal, np.full(len(mag), noise if noise > 0 else np.nan)
     law = constants()["noise"]
-    error = quoted_error(rng, mag, star, len(stars))
+    error = _quoted_error(rng, mag, star, len(stars))
     excess = stars["true_noise"].to_numpy(dtype=np.float64)[star]
     observed = mag + np.hypot(error, excess) * normal
     overtone = (stars["type"] == "RRc").to_numpy().astype(np.int64)[star]
@@ -257,9 +258,9 @@ def draw_points(
     return observed, error
 
 
-def quoted_error(rng: np.random.Generator, mag: FloatArray, star: IntArray, n: int) -> FloatArray:
+def _quoted_error(rng: np.random.Generator, mag: FloatArray, star: IntArray, n: int) -> FloatArray:
     """Errors [mag] as Gaia quotes them: the median at that magnitude times a star's and a transit's own factor."""
     law = constants()["noise"]
     log_error = np.interp(mag, law["error_mag"], law["error_log_median"])
     log_error += law["error_star_spread"] * rng.standard_normal(n)[star]
-    return np.exp(log_error + from_quantiles(rng.random(len(mag)), law["error_log_ratio"]))
+    return np.asarray(np.exp(log_error + from_quantiles(rng.random(len(mag)), law["error_log_ratio"])))

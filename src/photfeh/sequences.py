@@ -154,7 +154,8 @@ def shape_features(harmonics: FloatArray, period: FloatArray) -> FloatArray:
     complex_amplitude = harmonics[:, 1::2] - 1j * harmonics[:, 2::2]
     k = np.arange(1, complex_amplitude.shape[1] + 1)
     first = complex_amplitude[:, :1]
-    relative = complex_amplitude * np.exp(-1j * k * np.angle(first)) / np.maximum(np.abs(first), 1e-4)
+    with np.errstate(invalid="ignore"):
+        relative = complex_amplitude * np.exp(-1j * k * np.angle(first)) / np.maximum(np.abs(first), 1e-4)
     columns = [period, np.abs(first[:, 0])]
     for j in range(1, len(k)):
         columns += [relative[:, j].real, relative[:, j].imag]

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photfeh._simulation_draws import (
-    N_HARMONICS,
     constants,
     draw_epochs,
     draw_noise_levels,
@@ -139,7 +137,15 @@ def true_curve(simulation: Simulation, phases: npt.ArrayLike) -> FloatArray:
     return evaluate_series(simulation.coefficients, np.asarray(phases, np.float64))
 
 
-def write_simulation(n_stars: int, folder: str | Path, *, seed: int = 0, **settings: Any) -> None:
+def write_simulation(
+    n_stars: int,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    rrc_fraction: float = 0.35,
+    n_epochs: int | None = None,
+    noise: float | None = None,
+) -> None:
     """Write ``epochs.parquet`` and ``stars.parquet`` as if downloaded, a few thousand stars at a time.
 
     ``epochs.parquet`` has the columns of the Gaia archive's long layout: source_id, transit_id, band, time, mag, flux,
@@ -149,7 +155,7 @@ def write_simulation(n_stars: int, folder: str | Path, *, seed: int = 0, **setti
 
     Parameters
     ----------
-    n_stars, seed, **settings
+    n_stars, seed, rrc_fraction, n_epochs, noise
         As in :func:`simulate`.
     folder : str or Path
         Made if absent; files of these names are replaced.
@@ -159,7 +165,9 @@ def write_simulation(n_stars: int, folder: str | Path, *, seed: int = 0, **setti
     BadInput
         if an argument is out of range; names it.
     """
-    parts = iter_simulate(n_stars, chunk=2 * _BLOCK, seed=seed, **settings)
+    parts = iter_simulate(
+        n_stars, chunk=2 * _BLOCK, seed=seed, rrc_fraction=rrc_fraction, n_epochs=n_epochs, noise=noise
+    )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = ("epochs.parquet", "stars.parquet")
@@ -249,7 +257,7 @@ def _draw_stars(rng: np.random.Generator, rrc_fraction: float) -> tuple[pd.DataF
     fundamental, first_overtone = (draw_shapes(rng, kind, _BLOCK) for kind in ("RRab", "RRc"))
     period = np.where(overtone, first_overtone[0], fundamental[0])
     coefficients = np.where(overtone[:, None], first_overtone[1], fundamental[1])
-    coefficients[:, 0] = from_quantiles(rng.random(_BLOCK), constants()["magnitude"])
+    coefficients[:, 0] = from_quantiles(rng.random(_BLOCK), constants()["magnitude"]["mean"])
     epoch = constants()["epochs"]["first"].min() + period * rng.random(_BLOCK)
     amplitude = np.hypot(coefficients[:, 1::2], coefficients[:, 2::2])
     phi = np.arctan2(-coefficients[:, 2::2], coefficients[:, 1::2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from photfeh.models import fused
 from photfeh.models.network import Network
 
 __all__ = ["GRU", "RecurrentModule"]
@@ -17,17 +18,13 @@ class Recurrent(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, *, sequence: bool) -> None:
         super().__init__()
-        self.layer = nn.GRU(n_in, n_out, batch_first=True)
+        self.layer = fused.GRU(n_in, n_out)
         self.sequence = sequence
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """(N, T, C), (N,) -> (N, T, H) or (N, H)."""
-        output, _ = self.layer(values)
-        if self.sequence:
-            return torch.as_tensor(output)
-        # padding follows the valid steps, so a forward layer is right up to the last of them
-        last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, output.shape[2])
-        return output.gather(1, last).squeeze(1)
+        output, last = self.layer(values, lengths)
+        return output if self.sequence else last[-1]
 
 
 class RecurrentModule(nn.Module):

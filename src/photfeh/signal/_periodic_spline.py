@@ -4,12 +4,13 @@ The curve f of period 1 that minimises ``sum_i w_i (y_i - f(x_i))^2 + lam int_0^
 at the points. Its values g and second derivatives c there obey (Green and Silverman 1994, section 2.3, closed here
 into a ring)::
 
-    B c = Q y,  B = R + lam P,  P = Q W^-1 Q,  g = y - lam W^-1 Q c,  I - A = lam W^-1 Q B^-1 Q,
+    B c = Q y,  B = R + lam P,  P = Q W^-1 Q,  g = y - lam W^-1 Q c,  trace A = trace R B^-1,
 
-where A is the influence matrix, Q takes divided second differences of neighbours (on a ring it is symmetric) and R
-holds the integrals of products of hat functions. B has five bands, which close over the corners. It is factored as
-U^T D U with the last two unknowns as a border: only the border's two columns fill in. The entries of the inverse on
-the same places follow backwards (Takahashi's equations, as in Hutchinson and de Hoog 1985), and with them the trace.
+where A is the influence matrix (I - A = lam W^-1 Q B^-1 Q has the trace of lam P B^-1 = I - R B^-1), Q takes divided
+second differences of neighbours (on a ring it is symmetric) and R holds the integrals of products of hat functions.
+B has five bands, which close over the corners. It is factored as U^T D U with the last two unknowns as a border: only
+the border's two columns fill in. The entries of the inverse on the same places follow backwards (Takahashi's
+equations, as in Hutchinson and de Hoog 1985), and with them the trace.
 
 R, P and U are stored by rows, ``a[i] = A[i, i], A[i, i+1], A[i, i+2], A[i, n-2], A[i, n-1]`` for i < n - 2, where the
 second and third stop short of the border; ``a[n-2, :2]`` and ``a[n-1, 0]`` hold the corner.
@@ -32,12 +33,12 @@ __all__ = ["MAX_EDF_SHARE", "MERGE", "MIN_POINTS", "STIFFEST", "SUPPLEST", "peri
 FloatArray = npt.NDArray[np.float64]
 
 MIN_POINTS = 5
-MERGE = 1e-6
+MERGE = 1e-5  # of a cycle; rounding in B grows as the square of the smallest gap
 STIFFEST, SUPPLEST = 1.5, 20.0
 MAX_EDF_SHARE = 0.8
 
 _TRIALS = 14
-_TOLERANCE = 1e-4  # of log k
+_TOLERANCE = 1e-5  # of log k
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
@@ -98,26 +99,25 @@ def _best_cut_off(
     c: FloatArray,
 ) -> float:
     """Logarithm of the cut-off that minimises the criterion: the best of a grid, refined between its neighbours."""
-    n = len(gap)
+    max_edf = MAX_EDF_SHARE * len(gap)
     low, high = np.log(STIFFEST), np.log(SUPPLEST)
-    places, best, best_value, count = np.empty(_TRIALS), 0, np.inf, 0
-    for trial in range(_TRIALS):
-        places[trial] = low + (high - low) * trial / (_TRIALS - 1)
-        value, edf = _criterion(places[trial], gap, w, r, p, qy, reml, u, c)
-        count += 1
-        if edf > MAX_EDF_SHARE * n and trial > 0:
-            places[trial] = _cut_off_of_edf(MAX_EDF_SHARE * n, places[trial - 1], places[trial], r, p, qy, u, c)
-            value, _ = _criterion(places[trial], gap, w, r, p, qy, reml, u, c)
-            if value < best_value:
-                best, best_value = trial, value
-            break
+    places, best, best_value, last = np.empty(_TRIALS), 0, np.inf, _TRIALS - 1
+    for k in range(_TRIALS):
+        places[k] = low + (high - low) * k / (_TRIALS - 1)
+        value, edf = _criterion(places[k], gap, w, r, p, qy, reml, u, c)
+        if edf > max_edf and k > 0:
+            places[k] = _cut_off_of_edf(max_edf, places[k - 1], places[k], r, p, qy, u, c)
+            value, _ = _criterion(places[k], gap, w, r, p, qy, reml, u, c)
+            last = k
         if value < best_value:
-            best, best_value = trial, value
+            best, best_value = k, value
+        if k == last:
+            break
     search = empty_state()
-    trial_place = begin(search, places[max(best - 1, 0)], places[min(best + 1, count - 1)], _TOLERANCE)
+    trial = begin(search, places[max(best - 1, 0)], places[min(best + 1, last)], _TOLERANCE)
     while not search[DONE]:
-        value, _ = _criterion(trial_place, gap, w, r, p, qy, reml, u, c)
-        trial_place = proceed(search, value)
+        value, _ = _criterion(trial, gap, w, r, p, qy, reml, u, c)
+        trial = proceed(search, value)
     return float(search[BEST] if search[BEST_VALUE] < best_value else places[best])
 
 
@@ -135,8 +135,8 @@ def _cut_off_of_edf(
     """Where the effective degrees of freedom, which rise with the cut-off, reach ``edf``; the side below."""
     while high - low > _TOLERANCE:
         middle = 0.5 * (low + high)
-        free, _ = _solve(_lambda(middle, len(qy)), r, p, qy, u, c)
-        if len(qy) - free > edf:
+        trace, _ = _solve(_lambda(middle, len(qy)), r, p, qy, u, c)
+        if trace > edf:
             high = middle
         else:
             low = middle
@@ -163,16 +163,16 @@ def _criterion(
     """
     n = len(gap)
     lam = _lambda(log_k, n)
-    free, log_det = _solve(lam, r, p, qy, u, c)
+    edf, log_det = _solve(lam, r, p, qy, u, c)
     if reml:
         energy = 0.0
         for i in range(n):
             energy += qy[i] * c[i]
-        return (n - 1) * np.log(energy) + log_det, n - free
+        return (n - 1) * np.log(energy) + log_det, edf
     rss = 0.0
     for i in range(n):
         rss += (lam * _second_difference(c, gap, i)) ** 2 / w[i]
-    return n * rss / free**2, n - free
+    return n * rss / (n - edf) ** 2, edf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -218,7 +218,7 @@ def _put(a: FloatArray, i: int, j: int, value: float) -> None:
 def _solve(
     lam: float, r: FloatArray, p: FloatArray, qy: FloatArray, u: FloatArray, c: FloatArray
 ) -> tuple[float, float]:
-    """Solve B c = Q y; returns the trace of I - A and log det B. ``u`` is room for the factor."""
+    """Solve B c = Q y; returns the trace of A and log det B. ``u`` is room for the factor."""
     n = len(qy)
     m = n - 2
     for i in range(n):
@@ -235,9 +235,9 @@ def _solve(
     inverse_ss = 1.0 / u[m, 0] - share * inverse_st
     c[m + 1] = (c[m + 1] - share * c[m]) * inverse_tt
     c[m] = c[m] / u[m, 0] - share * c[m + 1]
-    trace = p[m, 0] * inverse_ss + 2.0 * p[m, 1] * inverse_st + p[m + 1, 0] * inverse_tt
-    trace += _back(p, u, c, inverse_ss, inverse_st, inverse_tt)
-    return lam * trace, log_det
+    edf = r[m, 0] * inverse_ss + 2.0 * r[m, 1] * inverse_st + r[m + 1, 0] * inverse_tt
+    edf += _back(r, u, c, inverse_ss, inverse_st, inverse_tt)
+    return edf, log_det
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -271,8 +271,8 @@ def _factor(u: FloatArray, c: FloatArray) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _back(p: FloatArray, u: FloatArray, c: FloatArray, ss: float, st: float, tt: float) -> float:
-    """Finish ``c`` and the inverse upwards from the corner; returns the sum of P * B^-1 over all but the corner.
+def _back(r: FloatArray, u: FloatArray, c: FloatArray, ss: float, st: float, tt: float) -> float:
+    """Finish ``c`` and the inverse upwards from the corner; returns the trace of R B^-1 less the corner's share.
 
     Names: ``z12`` is the entry of the inverse for the next unknown and the one after, ``z1s`` for the next
     and the first of the border, ``t`` its second; ``a`` stands for the unknown at hand.
@@ -286,7 +286,7 @@ def _back(p: FloatArray, u: FloatArray, c: FloatArray, ss: float, st: float, tt:
         a_s = -(f1 * z1s + f2 * z2s + fs * ss + ft * st)
         a_t = -(f1 * z1t + f2 * z2t + fs * st + ft * tt)
         a_a = u[i, 0] - (f1 * a1 + f2 * a2 + fs * a_s + ft * a_t)
-        total += p[i, 0] * a_a + 2.0 * (p[i, 1] * a1 + p[i, 2] * a2 + p[i, 3] * a_s + p[i, 4] * a_t)
+        total += r[i, 0] * a_a + 2.0 * (r[i, 1] * a1 + r[i, 3] * a_s + r[i, 4] * a_t)
         c[i] = c[i] * u[i, 0] - f1 * c1 - f2 * c2 - fs * c[m] - ft * c[m + 1]
         z22, z12, z11, z2s, z1s, z2t, z1t = z11, a1, a_a, z1s, a_s, z1t, a_t
         c2, c1 = c1, c[i]

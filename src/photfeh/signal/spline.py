@@ -111,7 +111,7 @@ def smooth_periodic(
     The exact minimiser of ``sum_i w_i (y_i - f(x_i))^2 + lam int_0^1 f''^2`` over functions of period 1: value, first
     and second derivative are continuous everywhere, and no phase is special. ``lam`` minimises generalised
     cross-validation (Craven and Wahba 1979) or the negative restricted likelihood (REML, also called generalised
-    maximum likelihood; Wahba 1990, section 4.8). Both count n distinct points: phases within 1e-6 of each
+    maximum likelihood; Wahba 1990, section 4.8). Both count n distinct points: phases within 1e-5 of each
     other are merged into their weighted mean with summed weight, so that splitting a point into copies that share its
     weight changes nothing. Only ratios of weights matter.
 

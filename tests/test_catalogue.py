@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from photfeh.catalogue import CUT_SETS, Cut, add_labels, apply_cuts, get_cuts
+from photfeh.errors import BadInput, MissingColumn, UnknownName
+from photfeh.flags import Flag
+from photfeh.measurement import assign_types
+from photfeh.relations import get_relation
+
+
+def table(**columns) -> pd.DataFrame:
+    n = len(next(iter(columns.values())))
+    base = {"flag": np.zeros(n, int), "type": ["RRab"] * n, "feh": np.linspace(-2, -1, n)}
+    return pd.DataFrame({**base, **columns})
+
+
+def test_cut_flow_counts_every_step():
+    stars = table(
+        flag=[0, 0, 0, 0, int(Flag.NO_PERIOD), 0],
+        type=["RRab", "RRc", "RRab", "RRab", "RRab", "RRab"],
+        feh=[-1.0, -1, np.nan, -1, -1, -1],
+        n_epochs=[60, 60, 60, 40, 60, 51],
+    )
+    keep, flow = apply_cuts(stars, get_cuts("n_epochs>50"), ("RRab",))
+    assert keep.tolist() == [True, False, False, False, False, True]
+    assert flow["cut"].tolist() == ["light curve", "type", "label", "n_epochs>50"]
+    assert flow["n_before"].tolist() == [6, 5, 4, 3]
+    assert flow["n_after"].tolist() == [5, 4, 3, 2]
+    assert flow["n_alone"].tolist() == [5, 5, 5, 5]
+
+
+def test_a_missing_value_never_passes():
+    for operator in ("<", ">", "<=", ">=", "=="):
+        assert not Cut("x", operator, 0.0).keeps(pd.DataFrame({"x": [np.nan]}))[0]
+
+
+def test_founding_cuts_are_the_published_four():
+    assert [str(cut) for cut in CUT_SETS["founding"]] == [
+        "feh_error<0.4",
+        "peak_to_peak_g<1.4",
+        "n_epochs>50",
+        "phi31_error<0.1",
+    ]
+
+
+def test_unreadable_cuts_are_refused():
+    with pytest.raises(UnknownName, match="founding"):
+        get_cuts("foundin")
+    with pytest.raises(BadInput, match="cannot read the cut"):
+        get_cuts("n_epochs ~ 5")
+    with pytest.raises(MissingColumn, match="cut n_epochs>5"):
+        Cut.parse("n_epochs > 5").keeps(pd.DataFrame({"x": [1]}))
+
+
+def test_types_follow_period_and_shape_and_given_ones_stay():
+    stars = assign_types(
+        pd.DataFrame(
+            {
+                "period": [0.6, 0.3, 0.38, 0.38, 0.3, np.nan],
+                "r21": [0.1, 0.5, 0.45, 0.15, 0.1, np.nan],
+                "flag": [0, 0, 0, 0, 0, int(Flag.NO_PERIOD)],
+                "type": [None, None, None, None, "RRd", None],
+            }
+        )
+    )
+    assert stars["type"].tolist()[:5] == ["RRab", "RRc", "RRab", "RRc", "RRd"]
+    assert pd.isna(stars["type"].iloc[5])
+    assert stars["type_source"].iloc[4] == "given"
+
+
+def test_labels_by_relation_follow_the_type():
+    stars = table(
+        type=["RRab", "RRc"],
+        period=[0.6, 0.3],
+        phi31=[2.0, 3.0],
+        phi31_error=[0.1, 0.1],
+        a2=[0.1, 0.03],
+        a2_error=[0.01] * 2,
+    )
+    labelled = add_labels(stars, "relation")
+    for row, name in ((0, "muraveva-2025-rrab"), (1, "muraveva-2025-rrc")):
+        feh, error = get_relation(name).feh(stars)
+        assert labelled["feh"][row] == feh[row]
+        assert labelled["feh_error"][row] == error[row]
+    assert add_labels(stars, "none")["feh"].isna().all()
+
+
+def test_zero_label_errors_count_as_unknown():
+    labelled = add_labels(table(feh_error=[0.0, 0.1, 0.2]), "column")
+    assert np.isnan(labelled["feh_error"][0])
+    with pytest.raises(MissingColumn, match="'feh'"):
+        add_labels(table(x=[1]).drop(columns="feh"), "column")
+
+
+@pytest.mark.real
+def test_typing_agrees_with_ogle(real_data):
+    from photfeh.archive import read_lightcurves, read_stars
+    from photfeh.measurement import measure
+
+    stars = read_stars(real_data / "gaia-dr3" / "stars.parquet")
+    stars = stars[stars["ogle_type"].notna()].reset_index(drop=True)
+    curves = read_lightcurves(real_data / "gaia-dr3" / "epoch_photometry.parquet")
+    typed = measure(curves, stars.drop(columns="type", errors="ignore")).table
+    agree = (typed["type"] == stars["ogle_type"]).mean()
+    assert len(stars) > 700
+    assert agree > 0.95
