@@ -7,10 +7,10 @@ forward and the backward pass of the mean squared error; inference is the forwar
 the same weights, and their predictions are compared before anything is timed. The sides take turns, several times, so
 that a busy machine harms all of them; the table holds medians in milliseconds and ratios of medians.
 
-The gates get a bias that makes states last (``--weights fresh`` leaves torch's own): with fresh weights gradients vanish
-within a hundred steps into denormal numbers, on which torch.nn is several times slower and these kernels are not.
+The gates get a bias that makes states last (``--weights fresh`` leaves torch's own): with fresh weights gradients
+vanish within a hundred steps into denormal numbers, on which torch.nn is several times slower, these kernels not.
 
-Keras runs in an environment of its own, which is made when it is not there (TensorFlow 2.12 wants Python 3.11 or older).
+Keras runs in an environment of its own, made when it is not there (TensorFlow 2.12 wants Python 3.11 or older).
 """
 
 from __future__ import annotations
@@ -92,8 +92,6 @@ def onnx_session(stack: Stack, x: Tensor, threads: int, folder: Path) -> Callabl
         torch.onnx.export(stack, (x,), path, dynamo=False, input_names=["x"], output_names=["y"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # threads that wait by spinning would take the processor from the other sides
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     array = x.numpy()
     return lambda: session.run(None, {"x": array})[0]

@@ -169,7 +169,7 @@ def _curves(dataset: Dataset, run: Run) -> dict[int, dict[str, list[float]]] | N
     if not {"raw", "raw-spline"} <= set(dataset.representations):
         return None
     worst = (run.score["feh_pred"] - run.score["feh_true"]).abs().groupby(run.score["source_id"]).max()
-    order = worst.sort_values(ascending=False).index.to_numpy()
+    order = worst.sort_values(ascending=False).index.to_numpy().copy()
     rest = np.random.default_rng(0).permutation(order[_CURVE_STARS // 4 :])
     chosen = np.concatenate([order[: _CURVE_STARS // 4], rest])[:_CURVE_STARS]
     rows = pd.Index(dataset.stars["source_id"]).get_indexer(chosen)

@@ -88,7 +88,8 @@ class Ensemble:
             if the folder holds something else.
         """
         folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()) and not (folder / "model.json").exists():
+        ours = any((folder / name).exists() for name in ("model.json", "training.json"))
+        if folder.exists() and any(folder.iterdir()) and not ours:
             raise BadInput(f"{folder} is not empty and not a model; name another --output.")
         for number, member in enumerate(self.members):
             member.save(folder / f"member-{number}")

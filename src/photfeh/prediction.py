@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from photfeh.archive import iter_lightcurves, read_stars
 from photfeh.ensemble import Ensemble
@@ -127,7 +128,8 @@ def predict(
     model
         Name (:func:`list_trained`), model folder, or a loaded model. Default: ``relation``.
     output : path, optional
-        Write the result there too (Parquet), chunk by chunk.
+        Write the result there too (.parquet or .csv). Chunks are kept beside it as they are finished, so that an
+        interrupted call goes on where it stopped.
 
     Returns
     -------
@@ -135,6 +137,7 @@ def predict(
         Columns :data:`PREDICTION_COLUMNS`, one row for every star of the table, in its order.
     """
     predictor = model if isinstance(model, Predictor) else load(model)
+    kept = None if output is None else _Parts(Path(output), predictor)
     table = read_stars(stars)
     if not len(table):
         raise BadInput("the star table has no rows.")
@@ -147,7 +150,7 @@ def predict(
         rows = rows[rows >= 0]
         seen[rows] = True
         if len(rows):
-            parts.append(predictor.predict(curves, table.iloc[rows]).set_index(rows))
+            parts.append(_one_chunk(predictor, curves, table.iloc[rows], kept).set_index(rows))
         if progress is not None:
             progress(int(seen.sum()), len(table))
     rest = np.flatnonzero(~seen)
@@ -156,11 +159,52 @@ def predict(
         empty = LightCurves(np.zeros(0, np.int64), np.zeros(1, np.int64), nothing, nothing, band=band)
         parts.append(predictor.predict(empty, table.iloc[rest]).set_index(rest))
     result = pd.concat(parts).sort_index().rename_axis(None)
-    if output is not None:
-        path = Path(output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrow = pa.Table.from_pandas(result, preserve_index=False)
-        pq.write_table(arrow, path, compression="zstd")
+    if kept is not None:
+        kept.finish(result)
     if progress is not None:
         progress(len(table), len(table))
     return result
+
+
+def _one_chunk(predictor: Predictor, curves: LightCurves, stars: pd.DataFrame, kept: _Parts | None) -> pd.DataFrame:
+    done = None if kept is None else kept.read(stars)
+    if done is not None:
+        return done
+    made = predictor.predict(curves, stars)
+    if kept is not None:
+        kept.write(stars, made)
+    return made
+
+
+class _Parts:
+    """Finished chunks in a folder beside the output, named by what they were made from."""
+
+    def __init__(self, output: Path, predictor: Predictor) -> None:
+        if output.suffix not in (".parquet", ".csv"):
+            raise BadInput(f"cannot write {output}: name a file that ends in .parquet or .csv.")
+        self.output = output
+        self.folder = output.with_name(output.name + ".parts")
+        self.made_by = json.dumps([predictor.name, predictor.ensemble.notes], sort_keys=True, default=str)
+
+    def read(self, stars: pd.DataFrame) -> pd.DataFrame | None:
+        path = self._path(stars)
+        return pd.read_parquet(path) if path.exists() else None
+
+    def write(self, stars: pd.DataFrame, table: pd.DataFrame) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(stars)
+        table.to_parquet(path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    def finish(self, result: pd.DataFrame) -> None:
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        if self.output.suffix == ".csv":
+            result.to_csv(self.output, index=False)
+        else:
+            result.to_parquet(self.output, index=False, compression="zstd")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, stars: pd.DataFrame) -> Path:
+        digest = hashlib.sha256(self.made_by.encode())
+        digest.update(pd.util.hash_pandas_object(stars, index=False).to_numpy().tobytes())
+        return self.folder / f"{digest.hexdigest()[:20]}.parquet"

@@ -258,33 +258,28 @@ def read_back(
 
 
 @numba.njit
+def add_input_gradient(grad_x: Any, t: int, star: int, w_x: Any, g: Any, scratch: Any) -> None:
+    """∂x_t += W_xᵀ ∂a; both directions of a layer add to it."""
+    for c in range(grad_x.shape[1]):
+        store(scratch, (c,), load(grad_x, (t, c, star)))
+    add_product(scratch, w_x, g)
+    for c in range(grad_x.shape[1]):
+        store(grad_x, (t, c, star), load(scratch, (c,)))
+
+
+@numba.njit
 def run_direction_back(
-    x: Any,
-    lengths: Any,
-    w_x: Any,
-    w_h: Any,
-    out: Any,
-    saved: Any,
-    grad_out: Any,
-    grad_last: Any,
-    grad_x: Any,
-    grad_wx: Any,
-    grad_wh: Any,
-    grad_b: Any,
-    lstm: bool,
-    star: int,
-    d: int,
-) -> None:
+    x: Any, lengths: Any, w_x: Any, w_h: Any, out: Any, saved: Any, grad_out: Any, grad_last: Any,
+    grad_x: Any, grad_wx: Any, grad_wh: Any, grad_b: Any, lstm: bool, star: int, d: int,
+) -> None:  # fmt: skip
     """One block in one direction, from the last step that was processed to the first."""
-    inputs, units = x.shape[1], out.shape[2]
+    inputs, units, kind = x.shape[1], out.shape[2], x.dtype
     length, end = load(lengths, (star,)), int(lengths[star : star + LANES].max())
-    grad_h, grad_c = np.zeros((units + ROWS, LANES), x.dtype), np.zeros((units, LANES), x.dtype)
-    v, g = (
-        np.zeros((CHUNK, inputs + units + COLUMNS, LANES), x.dtype),
-        np.zeros((CHUNK, 4 * units + ROWS, LANES), x.dtype),
-    )
-    sum_x, sum_h = np.zeros((*grad_wx.shape, LANES), x.dtype), np.zeros((*grad_wh.shape, LANES), x.dtype)
-    sum_b, back = np.zeros((1, 4 * units, LANES), x.dtype), np.zeros((inputs + ROWS, LANES), x.dtype)
+    grad_h, grad_c = np.zeros((units + ROWS, LANES), kind), np.zeros((units, LANES), kind)
+    v = np.zeros((CHUNK, inputs + units + COLUMNS, LANES), kind)  # (x_t, h_{t-1}) of the steps of a chunk
+    g = np.zeros((CHUNK, 4 * units + ROWS, LANES), kind)  # their ∂a
+    sum_x, sum_h = np.zeros((*grad_wx.shape, LANES), kind), np.zeros((*grad_wh.shape, LANES), kind)
+    sum_b, scratch = np.zeros((1, 4 * units, LANES), kind), np.zeros((inputs + ROWS, LANES), kind)
     first_row, held = 0 if lstm else units, 0
     for j in range(units):
         store(grad_h, (j,), load(grad_last, (d, j, star)))
@@ -292,17 +287,13 @@ def run_direction_back(
         t, before = (end - 1 - i, end - 2 - i) if d == 0 else (i, i + 1 if i + 1 < end else -1)
         read_back(x, out, grad_out, t, d, before, star, length, v[held], grad_h)
         if lstm:
-            cell = saved[before, 4 * units :] if before >= 0 else np.zeros((units, LANES), x.dtype)
+            cell = saved[before, 4 * units :] if before >= 0 else np.zeros((units, LANES), kind)
             lstm_step_back(saved[t], cell, grad_h, grad_c, g[held], units, t, length)
         else:
             gru_step_back(saved[t], v[held, inputs:], grad_h, g[held], units, t, length)
         add_product(grad_h, w_h, g[held, first_row:])
         if len(grad_x):
-            for c in range(inputs):
-                store(back, (c,), load(grad_x, (t, c, star)))
-            add_product(back, w_x, g[held])
-            for c in range(inputs):
-                store(grad_x, (t, c, star), load(back, (c,)))
+            add_input_gradient(grad_x, t, star, w_x, g[held], scratch)
         for row in range(4 * units):
             store(sum_b, (0, row), load(sum_b, (0, row)) + load(g, (held, row)))
         held += 1
@@ -317,21 +308,9 @@ def run_direction_back(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def backward(
-    x: Any,
-    lengths: Any,
-    w_x: Any,
-    w_h: Any,
-    out: Any,
-    saved: Any,
-    grad_out: Any,
-    grad_last: Any,
-    grad_x: Any,
-    grad_wx: Any,
-    grad_wh: Any,
-    grad_b: Any,
-    lstm: bool,
-    blocks: Any,
-) -> None:
+    x: Any, lengths: Any, w_x: Any, w_h: Any, out: Any, saved: Any, grad_out: Any, grad_last: Any,
+    grad_x: Any, grad_wx: Any, grad_wh: Any, grad_b: Any, lstm: bool, blocks: Any,
+) -> None:  # fmt: skip
     """Gradients of a layer over ``blocks`` (first, stop) of stars, from what :func:`forward` left.
 
     w_x (D, rows, C) and w_h (D, rows, H) are the transposed weights, padded in their last axis. grad_out and grad_x may
@@ -342,19 +321,6 @@ def backward(
     for block in range(*blocks):
         for d in range(len(w_x)):
             run_direction_back(
-                x,
-                lengths,
-                w_x[d],
-                w_h[d],
-                out,
-                saved[block, d],
-                grad_out,
-                grad_last,
-                grad_x,
-                grad_wx[block, d],
-                grad_wh[block, d],
-                grad_b[block, d],
-                lstm,
-                block * LANES,
-                d,
-            )
+                x, lengths, w_x[d], w_h[d], out, saved[block, d], grad_out, grad_last,
+                grad_x, grad_wx[block, d], grad_wh[block, d], grad_b[block, d], lstm, block * LANES, d,
+            )  # fmt: skip

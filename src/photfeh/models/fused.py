@@ -157,19 +157,18 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, lstm: bool, lengths: Tensor | None, x: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
         output, last, saved = _forward(lstm, lengths, x, weights, keep=True)
-        ctx.lstm, ctx.lengths = lstm, lengths
+        ctx.lstm = lstm
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, output, torch.from_numpy(saved), *weights)
+        ctx.save_for_backward(lengths, x, output, torch.from_numpy(saved), *weights)
         return output, last
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise BadInput("the fused layers have no derivatives of gradients: run the model within use_fused(False).")
-        x, output, saved, *weights = ctx.saved_tensors
-        grads = _backward(
-            ctx.lstm, ctx.lengths, x, weights, output, saved.numpy(), grad_output, grad_last, ctx.needs_input_grad[2]
-        )
+        lengths, x, output, saved, *weights = ctx.saved_tensors
+        wants_x = ctx.needs_input_grad[2]
+        grads = _backward(ctx.lstm, lengths, x, weights, output, saved.numpy(), grad_output, grad_last, wants_x)
         return (None, None, *grads)
 
 
@@ -185,9 +184,9 @@ def _forward(
     last = np.zeros((directions, units, stars), inputs.dtype)
     rows = (5 if lstm else 4) * units + ROWS
     saved = np.empty((stars // LANES if keep else 0, directions, steps, rows, LANES), inputs.dtype)
-    w_x, w_h = (_padded(w.transpose(0, 2, 1), (1, 1, ROWS)) for w in (w_x, w_h))
+    padded = [_padded(w.transpose(0, 2, 1), (1, 1, ROWS)) for w in (w_x, w_h)]
     ends = _float_lengths(lengths, n, stars, steps, inputs.dtype)
-    _in_threads(forward, stars // LANES, inputs, ends, w_x, w_h, bias, out, last, saved, lstm)
+    _in_threads(forward, stars // LANES, inputs, ends, *padded, bias, out, last, saved, lstm)
     output = out.reshape(steps, directions * units, stars)[..., :n].transpose(2, 0, 1)
     return torch.from_numpy(output), torch.from_numpy(last[..., :n].transpose(0, 2, 1)), saved
 
@@ -225,10 +224,8 @@ def _backward(
     _in_threads(
         backward, blocks, inputs, ends, *padded, out, saved, grad_out, last, grad_x, grad_wx, grad_wh, grad_b, lstm
     )
-    grads = [
-        g.sum(axis=0)[:, : w.shape[2], : w.shape[1]].transpose(0, 2, 1) for g, w in ((grad_wx, w_x), (grad_wh, w_h))
-    ]
-    result = _scatter(grads[0], grads[1], grad_b.sum(axis=(0, 2)), lstm)
+    sums = [g.sum(axis=0)[:, : w.shape[2], : w.shape[1]] for g, w in ((grad_wx, w_x), (grad_wh, w_h))]
+    result = _scatter(*(g.transpose(0, 2, 1) for g in sums), grad_b.sum(axis=(0, 2)), lstm)
     return [torch.from_numpy(grad_x[..., :n].transpose(2, 0, 1)) if wants_x else None, *result]
 
 

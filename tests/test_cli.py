@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import photfeh.cli as cli
+from photfeh.errors import BadInput, PhotfehWarning
+from photfeh.simulation import Simulation
+
+
+def run(capsys, monkeypatch, *arguments: object) -> tuple[int, str, str]:
+    """The entry point as the shell would call it, without a new process."""
+    monkeypatch.setattr(sys, "argv", ["photfeh", *map(str, arguments)])
+    console = {"highlight": False, "soft_wrap": True, "width": 200}
+    monkeypatch.setattr(cli, "out", cli.Console(file=sys.stdout, **console))
+    monkeypatch.setattr(cli, "err", cli.Console(file=sys.stderr, **console))
+    code = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PhotfehWarning)
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+def test_the_way_from_survey_to_report(call, tmp_path):
+    code, out, _ = call("simulate", "--stars", 300, "--output", tmp_path / "s", "--seed", 3)
+    assert code == 0
+    assert "300 stars" in out
+    epochs, stars = tmp_path / "s" / "epochs.parquet", tmp_path / "s" / "stars.parquet"
+    code, out, _ = call("prepare", epochs, "--stars", stars, "--output", tmp_path / "d", "--truth", "simulation")
+    assert code == 0
+    assert "Cut flow" in out
+    assert "labels: simulation" in out
+    code, out, _ = call(
+        "validate", tmp_path / "d", "--models", "relation,ridge-fourier", "--folds", 3, "--external", "true_phi31",
+        "--output", tmp_path / "r",
+    )  # fmt: skip
+    assert code == 0
+    assert (tmp_path / "r" / "report.html").stat().st_size > 50_000
+    assert "true_phi31" in out
+    code, out, _ = call(
+        "train",
+        tmp_path / "d",
+        "--model",
+        "ridge-fourier",
+        "--output",
+        tmp_path / "m",
+        "--set",
+        "ridge-fourier.degree=1",
+    )
+    assert code == 0
+    assert "out of fold" in out
+    code, out, _ = call(
+        "predict", epochs, "--stars", stars, "--model", tmp_path / "m", "--output", tmp_path / "p.parquet"
+    )
+    assert code == 0
+    assert len(pd.read_parquet(tmp_path / "p.parquet")) == 300
+    code, out, _ = call("predict", epochs, "--stars", stars, "--output", tmp_path / "p.csv")
+    assert code == 0
+    assert pd.read_csv(tmp_path / "p.csv")["model"].unique().tolist() == ["relation"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("validate", "nowhere", "--output", "x"), "not a finished data set"),
+        (("predict", "nowhere.parquet", "--stars", "no.parquet"), "no.parquet"),
+        (("models", "describe", "gruu"), "Did you mean 'gru'"),
+        (("prepare", "a", "--stars", "b", "--output", "c", "--labels", "maybe"), "--labels must be"),
+        (("validate", "d", "--output", "x", "--protocol", "fair"), "--protocol must be"),
+        (("nothing",), "No such command"),
+        (("simulate", "--stars", "0", "--output", "x"), "stars"),
+        (("train", "d", "--output", "x", "--set", "epochs=3"), "cannot read --set"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_status_2(call, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2
+
+
+def test_models_are_listed_and_described(call):
+    code, out, _ = call("models", "list")
+    assert code == 0
+    for name in ("relation", "ridge-fourier", "random-forest", "svr", "gru"):
+        assert name in out
+    _, out, _ = call("models", "describe", "gru")
+    for count in ("1440", "1824", "624", "9", "3,897"):
+        assert count in out
+    _, out, _ = call("models", "describe", "svr")
+    assert "epsilon" in out
+
+
+def test_settings_are_read_as_json():
+    settings = cli._settings(["gru.epochs=5", "gru.units=[4,3]", "svr.inputs=sequence"])
+    assert settings == {"gru": {"epochs": 5, "units": (4, 3)}, "svr": {"inputs": "sequence"}}
+    with pytest.raises(BadInput, match="cannot read --set"):
+        cli._settings(["epochs"])
+
+
+def test_help_shows_examples():
+    for command in ("demo", "simulate", "prepare", "validate", "train", "predict"):
+        text = subprocess.run(
+            [str(Path(sys.executable).parent / "photfeh"), command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "Example:" in text, command
+
+
+def test_a_bad_file_among_good_ones_is_named(call, survey: Simulation, tmp_path):
+    """A folder with one star a file: the truncated one is named, the others are predicted."""
+    folder = tmp_path / "curves"
+    folder.mkdir()
+    for i in range(4):
+        star = survey.curves[i]
+        frame = pd.DataFrame({"time": star.time, "mag": star.mag, "mag_error": star.mag_error})
+        frame.to_csv(folder / f"star {star.source_id}.csv", index=False)
+    broken = folder / f"star {survey.curves[3].source_id}.csv"
+    broken.write_bytes(b"")
+    survey.stars.iloc[:4][["source_id", "period"]].to_csv(tmp_path / "stars.csv", index=False)
+    code, _, err = call("predict", folder, "--stars", tmp_path / "stars.csv", "--output", tmp_path / "p.parquet")
+    assert code == 0
+    assert f"{broken} is empty" in err
+    table = pd.read_parquet(tmp_path / "p.parquet")
+    assert table["feh"].notna().tolist() == [True, True, True, False]
+    assert table["flag"].iloc[3] & 1

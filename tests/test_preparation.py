@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import photfeh as pf
+from photfeh.dataset import Dataset
+from photfeh.errors import BadFile, BadInput, UnknownName
+from photfeh.measurement import measure
+from photfeh.preparation import prepare
+from photfeh.sequences import Representation, build_sequences
+from photfeh.simulation import Simulation, write_simulation
+
+
+def test_a_data_set_is_read_back_identically(survey: Simulation, dataset: Dataset):
+    measured = measure(survey.curves, survey.stars)
+    opened = Dataset.open(dataset.folder)
+    assert opened.stars["source_id"].tolist() == survey.stars["source_id"].tolist()
+    for kind in ("raw", "raw-spline", "spline"):
+        direct, stored = build_sequences(measured, Representation(kind=kind)), opened.sequences(kind)
+        for name in ("values", "mask", "features", "source_id"):
+            assert np.array_equal(getattr(stored, name), getattr(direct, name), equal_nan=True), (kind, name)
+        assert stored.representation == Representation(kind=kind)
+    for name in measured.table.columns:
+        if name in ("feh", "feh_error"):
+            continue
+        pd.testing.assert_series_equal(opened.stars[name], measured.table[name], check_dtype=False)
+    assert json.loads((dataset.folder / "dataset.json").read_text())["truth"] == "simulation"
+
+
+def test_chunks_do_not_matter_and_an_interrupted_run_goes_on(survey: Simulation, dataset: Dataset, tmp_path):
+    write_simulation(500, tmp_path / "survey", seed=5)
+    epochs, stars = tmp_path / "survey" / "epochs.parquet", tmp_path / "survey" / "stars.parquet"
+    options = {"labels": "column", "cuts": "none", "types": ("RRab", "RRc"), "stars_per_chunk": 60}
+    done = []
+
+    def stop(count, total):
+        done.append(count)
+        if len(done) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(epochs, stars, tmp_path / "d", progress=stop, **options)
+    with pytest.raises(BadFile, match="was interrupted"):
+        Dataset.open(tmp_path / "d")
+    with pytest.raises(BadInput, match="other settings"):
+        prepare(epochs, stars, tmp_path / "d", labels="relation")
+    parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "d" / "parts").glob("*.parquet")}
+    assert len(parts) == 4
+    chunked = prepare(epochs, stars, tmp_path / "d", **options)
+    whole = prepare(epochs, stars, tmp_path / "w", **{**options, "stars_per_chunk": 10_000})
+    pd.testing.assert_frame_equal(chunked.stars, whole.stars)
+    for kind in ("raw", "spline"):
+        assert np.array_equal(chunked.sequences(kind).values, whole.sequences(kind).values)
+    assert not (tmp_path / "d" / "parts").exists()
+    with pytest.raises(BadInput, match="already holds a data set"):
+        prepare(epochs, stars, tmp_path / "d", **options)
+
+
+def test_labels_default_to_the_column_or_else_the_relation(survey: Simulation, tmp_path):
+    given = prepare(survey.curves, survey.stars, tmp_path / "a", representations=("raw",))
+    assert np.allclose(given.stars["feh"], survey.stars["feh"])
+    bare = survey.stars[["source_id", "period"]]
+    made = prepare(survey.curves, bare, tmp_path / "b", representations=("raw",), cuts="relaxed")
+    assert made.truth == "same-curve formula"
+    sample = made.stars.iloc[made.sample]
+    assert (sample["phi31_error"] < 0.1).all()
+    assert (sample["n_epochs"] > 20).all()
+    truth = survey.stars["feh"].to_numpy()[made.sample]
+    assert np.median(np.abs(sample["feh"] - truth)) < 0.08
+    none = prepare(survey.curves, bare, tmp_path / "c", representations=("raw",), labels="none")
+    assert len(none.sample) == 0
+
+
+def test_assumed_type_and_wrong_input(survey: Simulation, tmp_path):
+    bare = survey.stars[["source_id", "period"]]
+    made = prepare(survey.curves, bare, tmp_path / "a", representations=("raw",), labels="none", assume_type="RRab")
+    assert (made.stars["type"] == "RRab").all()
+    with pytest.raises(UnknownName, match="set of cuts"):
+        prepare(survey.curves, bare, tmp_path / "b", cuts="strict")
+    with pytest.raises(BadInput, match="not one source_id"):
+        prepare(survey.curves, bare.assign(source_id=bare["source_id"] + 1), tmp_path / "c")
+    with pytest.raises(BadInput, match="no rows"):
+        prepare(survey.curves, bare.iloc[:0], tmp_path / "d")
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "thesis.tex").write_text("precious")
+    with pytest.raises(BadInput, match="not empty"):
+        prepare(survey.curves, bare, tmp_path / "e")
+
+
+def test_importing_the_package_is_cheap():
+    """No torch, no scikit-learn, no files read: a fresh interpreter says so."""
+    import subprocess
+    import sys
+
+    code = "import sys, photfeh; print([m for m in ('torch', 'sklearn', 'pandas', 'numba') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert set(pf.__all__) <= set(dir(pf))
+    for name in pf.__all__:
+        assert getattr(pf, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pf.nothing
+
+
+@pytest.mark.real
+def test_real_gaia_and_folded_curves_are_prepared(real_data, tmp_path):
+    folder = real_data / "gaia-dr3"
+    gaia = prepare(
+        folder / "epoch_photometry.parquet", folder / "stars.parquet", tmp_path / "g", representations=("raw",)
+    )
+    assert len(gaia) == 4064
+    assert gaia.cut_flow["cut"].tolist()[3:] == [
+        "feh_error<0.4",
+        "peak_to_peak_g<1.4",
+        "n_epochs>50",
+        "phi31_error<0.1",
+    ]
+    table = real_data / "dekany-grebel-2022" / "stars.parquet"
+    folded = prepare(table, table, tmp_path / "d", representations=("raw",), assume_type="RRab")
+    assert len(folded.sample) == 2319

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from photfeh.dataset import Dataset
+from photfeh.errors import BadInput, UnknownName
+from photfeh.validation.calibration import LEVELS, Calibration
+from photfeh.validation.cross_validate import Labelled, fit_split, validate
+from photfeh.validation.metrics import metrics_table, score
+from photfeh.validation.splits import make_splits, stratified_folds
+
+QUICK = {"gru": {"epochs": 2}, "svr": {"C": 4.0, "gamma": 0.2}}
+
+
+@given(st.integers(30, 300), st.integers(2, 10), st.integers(0, 99))
+def test_parts_are_disjoint_and_every_star_is_scored_once(n, n_folds, seed):
+    feh = np.random.default_rng(seed).normal(-1.5, 0.4, n)
+    scored = []
+    for split in make_splits(feh, n_folds=n_folds, seed=seed):
+        parts = [set(split.train), set(split.tune), set(split.score)]
+        assert sum(map(len, parts)) == n
+        assert set.union(*parts) == set(range(n))
+        scored += list(split.score)
+    assert sorted(scored) == list(range(n))
+
+
+def test_folds_are_stratified(rng):
+    feh = rng.normal(-1.5, 0.4, 1000)
+    folds = stratified_folds(feh, 5, 0)
+    assert np.bincount(folds).tolist() == [200] * 5
+    assert np.ptp([feh[folds == k].mean() for k in range(5)]) < 0.02
+    assert not np.array_equal(folds, stratified_folds(feh, 5, 1))
+
+
+def test_the_paper_protocol_stops_on_the_scored_fold(rng):
+    for split in make_splits(rng.normal(size=100), protocol="paper"):
+        assert np.array_equal(split.tune, split.score)
+        assert not set(split.train) & set(split.score)
+
+
+def test_given_folds_are_kept(rng):
+    given_folds = rng.integers(0, 10, 200)
+    splits = list(make_splits(rng.normal(size=200), folds=given_folds))
+    assert [s.fold for s in splits] == list(range(10))
+    assert all((given_folds[s.score] == s.fold).all() for s in splits)
+    with pytest.raises(BadInput, match="repeats must be 1"):
+        list(make_splits(rng.normal(size=200), folds=given_folds, repeats=2))
+    with pytest.raises(BadInput, match="unknown protocol"):
+        list(make_splits(rng.normal(size=200), protocol="none"))
+    with pytest.raises(BadInput, match="5 folds of 3"):
+        list(make_splits([1.0, 2, 3]))
+
+
+def test_metrics_equal_scikit_learn(rng):
+    true, pred, weight = rng.normal(size=50), rng.normal(size=50), rng.random(50)
+    values = score(true, pred, weight)
+    assert values["r2"] == pytest.approx(r2_score(true, pred, sample_weight=weight))
+    assert values["wrmse"] == pytest.approx(root_mean_squared_error(true, pred, sample_weight=weight))
+    assert values["wmae"] == pytest.approx(mean_absolute_error(true, pred, sample_weight=weight))
+    assert values["rmse"] == pytest.approx(root_mean_squared_error(true, pred))
+    assert values["mae"] == pytest.approx(mean_absolute_error(true, pred))
+    assert score([1.0, 2], [np.nan, 2])["n"] == 1
+    assert np.isnan(score([np.nan], [1.0])["rmse"])
+
+
+def test_a_run_holds_every_star_once_and_metrics_follow_from_its_table(dataset: Dataset, tmp_path):
+    run = validate(dataset, tmp_path / "run", models=("relation", "ridge-fourier"), representations=("spline", "raw"))
+    scored = run.score
+    for _, group in scored.groupby(["model", "representation"]):
+        assert sorted(group["source_id"]) == sorted(dataset.stars["source_id"].iloc[dataset.sample])
+    pd.testing.assert_frame_equal(run.metrics, metrics_table(run.out_of_fold), check_dtype=False)
+    for name in ("config.toml", "environment.json", "timings.csv", "history.parquet", "failures.csv"):
+        assert (run.folder / name).exists()
+    assert run.config["validation"]["protocol"] == "nested"
+    assert run.config["models"]["ridge-fourier"] == {"degree": 2}
+
+
+def test_labels_of_the_scored_fold_change_nothing_that_is_fitted(dataset: Dataset):
+    data = Labelled.of(dataset, "spline")
+    split = next(iter(make_splits(data.feh)))
+    feh = data.feh.copy()
+    feh[split.score] = np.random.default_rng(0).permutation(feh[split.score]) + 3.0
+    error = data.feh_error.copy()
+    error[split.score] = 0.9
+    other = Labelled(data.sequences, feh, error)
+    for name in ("ridge-fourier", "svr", "gru"):
+        one = fit_split(name, QUICK.get(name, {}), data, split).model
+        two = fit_split(name, QUICK.get(name, {}), other, split).model
+        for key in one.arrays_:
+            assert np.array_equal(one.arrays_[key], two.arrays_[key]), (name, key)
+        assert one.notes_ == two.notes_
+
+
+def test_a_failing_model_does_not_stop_the_others_and_is_tried_again(dataset: Dataset, tmp_path, monkeypatch):
+    from photfeh.models.classical import SupportVector
+
+    def broken(*args):
+        raise ValueError("deliberate")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SupportVector, "_fit", broken)
+        run = validate(dataset, tmp_path / "run", models=("svr", "ridge-fourier"), params=QUICK, folds=3)
+    assert set(run.score["model"]) == {"ridge-fourier"}
+    assert run.failures["reason"].tolist() == ["ValueError: deliberate"] * 3
+    run = validate(dataset, tmp_path / "run", models=("svr", "ridge-fourier"), params=QUICK, folds=3)
+    assert set(run.score["model"]) == {"svr", "ridge-fourier"}
+    assert not len(run.failures)
+
+
+def test_a_finished_part_is_not_repeated_but_changed_parameters_are(dataset: Dataset, tmp_path):
+    folder = tmp_path / "run"
+    validate(dataset, folder, models=("svr",), params=QUICK, folds=3)
+    stamp = (folder / "parts" / "svr__spline__repeat0__fold0" / "done.json").stat().st_mtime_ns
+    validate(dataset, folder, models=("svr", "ridge-fourier"), params=QUICK, folds=3)
+    assert (folder / "parts" / "svr__spline__repeat0__fold0" / "done.json").stat().st_mtime_ns == stamp
+    validate(dataset, folder, models=("svr",), params={"svr": {"C": 1.0, "gamma": 0.2}}, folds=3)
+    assert (folder / "parts" / "svr__spline__repeat0__fold0" / "done.json").stat().st_mtime_ns != stamp
+    with pytest.raises(BadInput, match="other settings"):
+        validate(dataset, folder, models=("svr",), folds=4)
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(dataset: Dataset, tmp_path):
+    """kill -9 in the middle, then the same call: as if nothing had happened."""
+    options = "models=('ridge-fourier', 'gru'), params={'gru': {'epochs': 4}}, folds=3"
+    code = f"from photfeh import validate; validate({str(dataset.folder)!r}, {str(tmp_path / 'cut')!r}, {options})"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    half = tmp_path / "cut" / "parts" / "gru__spline__repeat0__fold0" / "checkpoint.json"
+    deadline = time.monotonic() + 120
+    while not half.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "cut" / "out_of_fold.parquet").exists()
+    arguments = {"models": ("ridge-fourier", "gru"), "params": {"gru": {"epochs": 4}}, "folds": 3}
+    resumed = validate(dataset, tmp_path / "cut", **arguments)
+    whole = validate(dataset, tmp_path / "whole", **arguments)
+    pd.testing.assert_frame_equal(resumed.out_of_fold, whole.out_of_fold)
+
+
+def test_unknown_names_are_refused_before_any_work(dataset: Dataset, tmp_path):
+    with pytest.raises(UnknownName, match="model 'gruu'"):
+        validate(dataset, tmp_path / "a", models=("gruu",))
+    with pytest.raises(UnknownName, match="representation"):
+        validate(dataset, tmp_path / "b", representations=("splines",))
+    with pytest.raises(BadInput, match="no column 'fold'"):
+        validate(dataset, tmp_path / "c", folds="fold")
+    assert not list(tmp_path.iterdir())
+
+
+def test_conformal_intervals_cover_what_they_promise(dataset: Dataset, rng):
+    """Residuals with a scale that depends on the number of epochs: coverage holds overall and in both halves."""
+    X = dataset.sequences("spline", dataset.sample)
+    X = X[np.isfinite(X.shape()).all(axis=1)]
+    scale = 0.4 / np.sqrt(X.feature("n_epochs"))
+    many = X[rng.integers(0, len(X), 6000)]
+    scale = 0.4 / np.sqrt(many.feature("n_epochs"))
+    residual, sigma = scale * rng.standard_t(6, 6000), np.full(6000, 0.1)
+    calibration = Calibration.fit(many[:3000], residual[:3000], sigma[:3000])
+    few = many[3000:].feature("n_epochs") < np.median(many.feature("n_epochs"))
+    for level in LEVELS:
+        inside = np.abs(residual[3000:]) <= calibration.half_width(many[3000:], sigma[3000:], level)
+        assert abs(inside.mean() - level) < 0.025
+        assert abs(inside[few].mean() - inside[~few].mean()) < 0.06
+    again = Calibration.from_dict(calibration.to_dict())
+    assert np.array_equal(again.error(many[:50], sigma[:50]), calibration.error(many[:50], sigma[:50]))
+    with pytest.raises(BadInput, match="no quantile"):
+        calibration.half_width(many, sigma, 0.77)
+    with pytest.raises(BadInput, match="at least 30"):
+        Calibration.fit(many[:10], residual[:10], sigma[:10])
