@@ -35,6 +35,8 @@ BoolArray = npt.NDArray[np.bool_]
 N_HARMONICS = 8
 """Order of the noise-free curves: above it Gaia's epochs of a typical star show nothing."""
 
+_FARTHEST = 18.0  # squared distance from the centre of a component, 6 dimensions: 99.4 % lie within
+
 _SPIN = 0.250_256  # d: Gaia turns once in 6 hours ...
 _FIELD_STEP = 0.074_012  # d: ... and its second field of view follows the first by 106.5 degrees (1 h 46 min)
 
@@ -78,12 +80,13 @@ def draw_shapes(rng: np.random.Generator, kind: str, n: int) -> tuple[FloatArray
 def _propose_shapes(rng: np.random.Generator, shape: dict[str, Any], n: int) -> tuple[FloatArray, FloatArray]:
     """(ln P, A1, R21, R31, phi21, phi31) from a Gaussian mixture, higher harmonics by regression on them.
 
-    A proposal outside the range of the stars fitted gets a NaN period.
+    A proposal outside the range of the stars fitted, or in the far tail of its component, gets a NaN period.
     """
     component = rng.choice(len(shape["weights"]), n, p=shape["weights"] / shape["weights"].sum())
-    base = shape["means"][component]
-    base = base + np.einsum("nij,nj->ni", shape["factors"][component], rng.standard_normal((n, 6)))
+    normal = rng.standard_normal((n, 6))
+    base = shape["means"][component] + np.einsum("nij,nj->ni", shape["factors"][component], normal)
     inside = np.all((base > shape["lower"]) & (base < shape["upper"]), axis=1)
+    inside &= (normal**2).sum(axis=1) < _FARTHEST
     log_period, a1, r21, r31, phi21, phi31 = base.T
     regressors = np.column_stack([np.ones(n), (base - shape["centre"]) / shape["scale"]])
     noise = rng.standard_normal((2, n, len(shape["log_ratio"])))
@@ -202,7 +205,7 @@ def draw_noise_levels(rng: np.random.Generator, stars: pd.DataFrame, noise: floa
     """
     law = constants()["noise"]
     # lognormal with the far tail bent in: no star is noisier than a few times its kind's own noisiest
-    normal = 2.5 * np.tanh(rng.standard_normal((3, len(stars))) / 2.5)
+    normal = 2.0 * np.tanh(rng.standard_normal((3, len(stars))) / 2.0)
     faint = stars["true_mean_mag"].to_numpy(dtype=np.float64) - 17.0
     overtone = (stars["type"] == "RRc").to_numpy().astype(np.int64)
     levels = {

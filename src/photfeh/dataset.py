@@ -71,6 +71,18 @@ class Dataset:
         """Settings of the stored representations by name."""
         return {name: Representation(**settings) for name, settings in self.notes["representations"].items()}
 
+    def representation(self, name: str) -> Representation:
+        """Settings of one stored representation.
+
+        Raises
+        ------
+        UnknownName
+            if it was not prepared.
+        """
+        if name not in self.representations:
+            raise UnknownName("representation", name, self.representations)
+        return self.representations[name]
+
     @property
     def sample(self) -> npt.NDArray[np.int64]:
         """Rows of the stars that passed the cuts and have a label."""
@@ -89,14 +101,13 @@ class Dataset:
         UnknownName
             if it was not prepared.
         """
-        if name not in self.representations:
-            raise UnknownName("representation", name, self.representations)
+        representation = self.representation(name)
         here = self.folder / "sequences" / name
         values, mask = np.load(here / "values.npy", mmap_mode="r"), np.load(here / "mask.npy", mmap_mode="r")
         features = np.load(self.folder / "features.npy", mmap_mode="r")
         take = np.arange(len(self)) if rows is None else rows
         source_id = self.stars["source_id"].to_numpy(np.int64)[take]
-        return Sequences(values[take], mask[take], features[take], source_id, self.representations[name])
+        return Sequences(values[take], mask[take], features[take], source_id, representation)
 
 
 class DatasetWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,8 @@ import numpy.typing as npt
 __all__ = ["DESCRIPTIONS", "NO_PREDICTION", "Flag", "describe"]
 
 
-class Flag(IntFlag):
-    """Bits of the ``flag`` column of predictions and data sets."""
+class Flag(IntEnum):
+    """Bits of the ``flag`` column of predictions and data sets; test them with ``table["flag"] & Flag.SPARSE``."""
 
     NO_LIGHT_CURVE = 1
     NO_PERIOD = 2

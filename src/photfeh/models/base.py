@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator
 
@@ -96,7 +97,7 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         try:
             content = json.loads((folder / "model.json").read_text())
             arrays = load_file(str(folder / "model.safetensors"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise BadFile(f"{folder} holds no readable model ({error}); train it again.") from error
         if content["class"] != type(self).__name__:
             raise BadFile(f"{folder} holds a {content['class']}, not a {type(self).__name__}.")

@@ -224,8 +224,10 @@ def _backward(
     _in_threads(
         backward, blocks, inputs, ends, *padded, out, saved, grad_out, last, grad_x, grad_wx, grad_wh, grad_b, lstm
     )
-    sums = [g.sum(axis=0)[:, : w.shape[2], : w.shape[1]] for g, w in ((grad_wx, w_x), (grad_wh, w_h))]
-    result = _scatter(*(g.transpose(0, 2, 1) for g in sums), grad_b.sum(axis=(0, 2)), lstm)
+    sum_x, sum_h = (
+        g.sum(axis=0)[:, : w.shape[2], : w.shape[1]].transpose(0, 2, 1) for g, w in ((grad_wx, w_x), (grad_wh, w_h))
+    )
+    result = _scatter(sum_x, sum_h, grad_b.sum(axis=(0, 2)), lstm)
     return [torch.from_numpy(grad_x[..., :n].transpose(2, 0, 1)) if wants_x else None, *result]
 
 

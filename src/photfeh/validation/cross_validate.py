@@ -154,7 +154,7 @@ def validate(
     recipe = {
         "dataset": {"stars_sha256": dataset.notes["stars_sha256"], "n_sample": len(sample), "truth": dataset.truth},
         "models": {name: create_model(name, **params.get(name, {})).get_params() for name in models},
-        "representations": {name: dataset.representations[name].to_dict() for name in representations},
+        "representations": {name: dataset.representation(name).to_dict() for name in representations},
         "validation": {
             "folds": folds, "repeats": repeats, "protocol": protocol, "weighting": weighting, "seed": seed,
             "splits_sha256": _splits_hash(splits),
