@@ -10,6 +10,8 @@ that a busy machine harms all of them; the table holds medians in milliseconds a
 The gates get a bias that makes states last (``--weights fresh`` leaves torch's own): with fresh weights gradients
 vanish within a hundred steps into denormal numbers, on which torch.nn is several times slower, these kernels not.
 
+At the end a network is trained with either side on real curves, if they are there (recurrent_accuracy.py).
+
 Keras runs in an environment of its own, made when it is not there (TensorFlow 2.12 wants Python 3.11 or older).
 """
 
@@ -33,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import recurrent_accuracy
 from photfeh.models import fused
 
 STEPS, CHANNELS = 264, 2
@@ -207,12 +210,29 @@ def missed(results: dict[tuple[str, int], dict[str, Times]]) -> list[str]:
 
 def processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+class Others:
+    """How much of the processors other programs take meanwhile (Linux; elsewhere unknown, nan)."""
+
+    def __init__(self) -> None:
+        self.begin = self.now()
+
+    @staticmethod
+    def now() -> tuple[float, float]:
+        stat, times = Path("/proc/stat"), os.times()
+        if not stat.exists():
+            return float("nan"), 0.0
+        user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, stat.read_text().split()[1:11])
+        busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+        return busy - sum(times[:4]), times.elapsed
+
+    def share(self) -> float:
+        busy, clock = self.now()
+        return (busy - self.begin[0]) / ((clock - self.begin[1]) * (os.cpu_count() or 1))
 
 
 def main() -> None:
@@ -229,11 +249,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--repeats", type=int, default=5, help="calls in each turn")
     parser.add_argument("--weights", choices=["lasting", "fresh"], default="lasting")
+    parser.add_argument("--accuracy-seeds", type=int, default=3, help="trainings on real curves, 0 for none")
     parser.add_argument("--output", type=Path, help="also write the tables to this file")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     versions = f"torch {torch.__version__}"
-    load = os.getloadavg()[0]
+    others = Others()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results = {}
@@ -249,12 +270,19 @@ def main() -> None:
             versions += ", " + add_keras(results, args, folder)
     lines = [
         f"{processor()}, {args.threads} threads, {STEPS} steps, {args.weights} weights; {versions}; "
-        f"load before the run {load:.1f}.",
+        f"other programs took {100 * others.share():.0f} % of the processors.",
     ]
     for task, title in (("train", "Training step"), ("infer", "Inference")):
         lines += ["", f"{title}, ms (ratio to photfeh):", "", *table(results, task)]
     short = missed(results)
     lines += ["", "Below target:" if short else "All ratios reach their targets.", *(f"- {line}" for line in short)]
+    if args.accuracy_seeds and recurrent_accuracy.FILE.exists():
+        lines += ["", "Training on real curves, GRU 20/16/8, validation rmse in dex:", ""]
+        lines += recurrent_accuracy.compare(
+            lambda library: Stack(library, *NETWORKS["GRU 20/16/8"]), args.accuracy_seeds, epochs=30
+        )
+    elif args.accuracy_seeds:
+        lines += ["", f"No training on real curves: {recurrent_accuracy.FILE.name} is not under $PHOTFEH_DATA."]
     text = "\n".join(lines)
     print(text)
     if args.output:

@@ -1,23 +1,22 @@
 """Does training with the fused layers end at the same accuracy as training with torch's own? On real curves.
 
-    python benchmarks/recurrent_accuracy.py [--seeds 3] [--epochs 30]
-
-The folded Gaia curves of Dekany & Grebel (2022), interpolated to 264 phases, and their [Fe/H] labels: a GRU 20/16/8
+Part of bench_recurrent.py. The folded Gaia curves of Dekany & Grebel (2022), interpolated to 264 phases, and their [Fe/H] labels: a GRU 20/16/8
 learns on folds 0 to 7 and is scored on folds 8 and 9 after the last epoch. Both sides start from the same weights and
 see the same batches. The data lie under $PHOTFEH_DATA (docs/data.md).
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from photfeh.models import fused
 
@@ -26,7 +25,7 @@ FILE = DATA / "dekany-grebel-2022" / "stars.parquet"
 
 
 def curves() -> tuple[Tensor, Tensor, np.ndarray]:
-    """Values (N, 264, 2), standardised labels (N, 1) times their spread kept apart, and folds (N,)."""
+    """Values (N, 264, 2), standardised, labels [dex] (N, 1), and folds (N,)."""
     stars = pd.read_parquet(FILE).dropna(subset=["feh"])
     grid = np.arange(264) / 264
     values = np.empty((len(stars), 264, 2), np.float32)
@@ -42,7 +41,7 @@ def curves() -> tuple[Tensor, Tensor, np.ndarray]:
     )
 
 
-def train(stack: torch.nn.Module, seed: int, epochs: int) -> tuple[float, float]:
+def train(stack: nn.Module, seed: int, epochs: int) -> tuple[float, float]:
     """Validation rmse [dex] after the last epoch, and seconds."""
     values, feh, fold = curves()
     learn, score = torch.from_numpy(np.flatnonzero(fold < 8)), torch.from_numpy(np.flatnonzero(fold >= 8))
@@ -65,16 +64,13 @@ def train(stack: torch.nn.Module, seed: int, epochs: int) -> tuple[float, float]
     return float(error.square().mean().sqrt()), seconds
 
 
-def compare(seeds: int, epochs: int) -> list[str]:
-    """Markdown lines: validation rmse of both sides for every seed."""
-    from bench_recurrent import NETWORKS, Stack
-
+def compare(network: Callable[[Any], nn.Module], seeds: int, epochs: int) -> list[str]:
+    """Markdown lines: validation rmse of ``network(library)`` for both libraries and every seed."""
     lines = ["| seed | rmse, photfeh | rmse, torch.nn | seconds, photfeh | seconds, torch.nn |", "|---:|" + "---:|" * 4]
     found = []
     for seed in range(seeds):
         torch.manual_seed(seed)
-        theirs = Stack(torch.nn, *NETWORKS["GRU 20/16/8"])
-        ours = Stack(fused, *NETWORKS["GRU 20/16/8"])
+        theirs, ours = network(nn), network(fused)
         ours.load_state_dict(theirs.state_dict())
         (a, time_a), (b, time_b) = train(ours, seed, epochs), train(theirs, seed, epochs)
         found.append((a, b))
@@ -82,17 +78,3 @@ def compare(seeds: int, epochs: int) -> list[str]:
     means, spreads = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) if seeds > 1 else np.zeros(2)
     lines.append(f"| mean ± sd | {means[0]:.4f} ± {spreads[0]:.4f} | {means[1]:.4f} ± {spreads[1]:.4f} | | |")
     return lines
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    print("\n".join(compare(args.seeds, args.epochs)))
-
-
-if __name__ == "__main__":
-    main()

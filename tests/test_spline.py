@@ -125,6 +125,26 @@ def test_founding_merges_ties_before_scipy():
     assert_equals_scipy(stars, weighted=False)
 
 
+def test_founding_flags_what_scipy_finds_ill_posed():
+    rng = np.random.default_rng(7)
+    agree = refused = 0
+    for _ in range(40):
+        x = np.sort(rng.random(30))
+        x[10] = x[9] + 1e-15
+        y = signal(x)
+        try:
+            make_smoothing_spline(x, y)
+            scipy_refuses = False
+        except (ValueError, np.linalg.LinAlgError):
+            scipy_refuses = True
+        result = smooth_founding([0, 30], x, y)
+        agree += result.ok[0] != scipy_refuses
+        refused += scipy_refuses
+        assert np.isfinite(result.y).all() == np.isfinite(result.x).all() == result.ok[0]
+    assert agree >= 36
+    assert refused > 20
+
+
 def test_founding_effective_degrees_of_freedom_are_the_trace():
     x, y, w = (column[np.argsort(np.arange(12) * 7 % 12)] for column in simulated(1, (12, 12), (0.05, 0.05), seed=3)[0])
     result = smooth_founding([0, 12], x, y, weights=w)

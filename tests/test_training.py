@@ -66,7 +66,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_result(tmp_path):
     whole = fresh()
     fit_network(whole, data(100), data(40, 1), CONFIG)
 
-    class Stop(Exception):  # noqa: N818
+    class Stop(Exception):
         pass
 
     def stop(row):

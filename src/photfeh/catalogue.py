@@ -73,9 +73,9 @@ CUT_SETS: dict[str, tuple[Cut, ...]] = {
 }
 """Named sets of cuts.
 
-``founding``: Monti & Muraveva 2024, the selection of their 6,696 RRab. The other two leave out its cut on the label error:
-that error is mostly the relation's own, grows with period and phi31, and so removes long-period and metal-rich stars
-however well they were observed.
+``founding``: Monti & Muraveva 2024, the selection of their 6,696 RRab. The other two leave out its cut on the label
+error: that error is mostly the relation's own, grows with period and phi31, and so removes long-period and metal-rich
+stars however well they were observed.
 """
 
 

@@ -102,12 +102,13 @@ def prepare(
     """
     from photfeh.preparation import prepare as run
 
-    if labels not in (None, "none", "column", "relation"):
+    kind: Any = labels
+    if kind not in (None, "none", "column", "relation"):
         raise BadInput(f"--labels must be none, column or relation, not {labels!r}.")
     with _progress() as report:
         dataset = run(
             epochs, stars, output,
-            labels=labels, cuts=cuts, types=_names(types),
+            labels=kind, cuts=cuts, types=_names(types),
             assume_type=assume_type, representations=_names(representations),
             band=band, smoother=smoother, alignment=alignment, truth=truth,
             progress=lambda done, total: report("stars", done, total),
@@ -145,7 +146,8 @@ def validate(
     from photfeh.models.registry import list_models
     from photfeh.validation.cross_validate import validate as run
 
-    if protocol not in ("nested", "paper"):
+    how: Any = protocol
+    if how not in ("nested", "paper"):
         raise BadInput(f"--protocol must be nested or paper, not {protocol!r}.")
     names = list_models() if models == "all" else _names(models)
     opened = Dataset.open(dataset)
@@ -153,7 +155,7 @@ def validate(
         result = run(
             opened, output,
             models=names, representations=_names(representations), folds=int(folds) if folds.isdigit() else folds,
-            repeats=repeats, protocol=protocol, weighting=weighting, params=_settings(set_), seed=seed, progress=report,
+            repeats=repeats, protocol=how, weighting=weighting, params=_settings(set_), seed=seed, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)
     _print_frame(metrics[metrics["part"] == "score"], f"Scored parts ({protocol} protocol)")
@@ -188,8 +190,8 @@ def train(
             params=_settings(set_).get(model, {}), seed=seed, progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
-    out.print(f"{model}: {len(ensemble.members)} members, {scores['n']} stars; out of fold "
-              f"r2 {scores['r2']:.4f}, rmse {scores['rmse']:.4f}, mae {scores['mae']:.4f} dex\nmodel: {output}")  # fmt: skip
+    values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))
+    out.print(f"{model}: {len(ensemble.members)} members, {scores['n']} stars; out of fold {values}\nmodel: {output}")
 
 
 @app.command()
@@ -218,7 +220,8 @@ def predict(
     if good.any():
         out.print(
             f"model {predictor.name} (labels: {predictor.ensemble.notes['truth']}): {int(good.sum())} of {len(table)} "
-            f"stars predicted, median [Fe/H] {table['feh'].median():.2f}, median error {table['feh_error'].median():.2f}"
+            f"stars predicted, median [Fe/H] {table['feh'].median():.2f} "
+            f"with a median error of {table['feh_error'].median():.2f}"
         )
     else:
         out.print(f"none of {len(table)} stars could be predicted; the flag column says why")
@@ -258,7 +261,7 @@ def models_describe(
 
 def main() -> None:
     """Entry point: errors of photfeh become one line on stderr and exit status 2."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         app(standalone_mode=False)
     except PhotfehError as error:

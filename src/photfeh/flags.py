@@ -51,4 +51,4 @@ def describe(flag: int) -> list[str]:
 
 def predictable(flag: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Where no bit of :data:`NO_PREDICTION` is set."""
-    return (np.asarray(flag, np.int64) & int(NO_PREDICTION)) == 0
+    return np.asarray((np.asarray(flag, np.int64) & int(NO_PREDICTION)) == 0)

@@ -95,7 +95,8 @@ class LightCurves:
         unique, counts = np.unique(self.source_id, return_counts=True)
         if len(unique) != n:
             raise BadLightCurve(
-                f"source_id {unique[counts > 1][0]} stands {counts.max()} times: give each star one entry, or join its points first."
+                f"source_id {unique[counts > 1][0]} stands {counts.max()} times: give each star one entry, "
+                "or join its points first."
             )
 
     def _check_values(self) -> None:
@@ -108,7 +109,8 @@ class LightCurves:
             if bad.any():
                 point = int(np.argmax(bad))
                 raise BadLightCurve(
-                    f"star {self.source_id[self.star_of(point)]}: {name} {what} at point {point}; drop such points before."
+                    f"star {self.source_id[self.star_of(point)]}: {name} {what} at point {point}; "
+                    "drop such points before."
                 )
         if self.folded and len(self.time) and not (self.time.min() >= 0 and self.time.max() < 1):
             point = int(np.argmax((self.time < 0) | (self.time >= 1)))

@@ -7,6 +7,7 @@ star is treated alike in training and in use.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from photfeh.signal.fourier import MIN_POINTS, FourierFit, fit_fourier, regulari
 __all__ = ["N_HARMONICS", "PERIOD_LIMITS", "Measurement", "assign_types", "measure"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 PERIOD_LIMITS = (0.1, 1.5)
 """Periods [d] outside are taken as mistakes: no RR Lyrae star pulsates so fast or so slowly."""
@@ -125,9 +127,11 @@ def _align(curves: LightCurves, phase: FloatArray, fit: FourierFit) -> tuple[Lig
     return aligned, fit.point_weight[order]
 
 
-def _columns(curves: LightCurves, phase: FloatArray, fit: FourierFit, period: FloatArray) -> dict[str, FloatArray]:
+def _columns(
+    curves: LightCurves, phase: FloatArray, fit: FourierFit, period: FloatArray
+) -> dict[str, npt.NDArray[Any]]:
     ok = fit.ok
-    columns: dict[str, npt.NDArray[np.generic]] = {
+    columns: dict[str, npt.NDArray[Any]] = {
         "n_epochs": curves.n_epochs - fit.n_rejected,
         "n_rejected": fit.n_rejected,
         "n_harmonics": fit.order,
@@ -157,7 +161,7 @@ def _epoch_of_maximum(curves: LightCurves, fit: FourierFit, period: FloatArray) 
     return np.asarray(first + fit.max_phase * period)
 
 
-def _flags(table: pd.DataFrame, period: FloatArray, usable: npt.NDArray[np.bool_], fit: FourierFit) -> FloatArray:
+def _flags(table: pd.DataFrame, period: FloatArray, usable: npt.NDArray[np.bool_], fit: FourierFit) -> IntArray:
     n_points = table["n_epochs"] + table["n_rejected"]
     flag = np.zeros(len(table), np.int64)
     for bit, where in (

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from safetensors import safe_open
@@ -22,6 +22,14 @@ from torch import Tensor, nn
 from photfeh.errors import BadInput
 
 __all__ = ["Batch", "FitConfig", "FitResult", "fit_network", "predict_network"]
+
+
+@runtime_checkable
+class Penalised(Protocol):
+    """A module that adds a term to its loss."""
+
+    def penalty(self) -> Tensor:
+        """The term, a scalar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +188,7 @@ def _one_epoch(
             batch = augment(batch, generator)
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of(module(batch.values, batch.lengths, batch.extra), batch.target, batch.weight)
-        penalty = module.penalty() if hasattr(module, "penalty") else 0.0
+        penalty = module.penalty() if isinstance(module, Penalised) else 0.0
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(module.parameters(), config.clip)
         optimiser.step()

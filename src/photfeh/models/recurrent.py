@@ -24,7 +24,7 @@ class Recurrent(nn.Module):
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """(N, T, C), (N,) -> (N, T, H) or (N, H)."""
         output, last = self.layer(values, lengths)
-        return output if self.sequence else last[-1]
+        return torch.as_tensor(output if self.sequence else last[-1])
 
 
 class RecurrentModule(nn.Module):
@@ -73,9 +73,9 @@ class GRU(Network):
         dropout: tuple[float, ...] = (0.2, 0.2, 0.1),
         kernel_l2: float = 2e-6,
         recurrent_l1: float = 2e-6,
-        epochs: int = 100,
+        epochs: int = 80,
         batch_size: int = 64,
-        learning_rate: float = 0.015,
+        learning_rate: float = 0.03,
         schedule: str = "one-cycle",
         weight_decay: float = 0.0,
         patience: int = 40,

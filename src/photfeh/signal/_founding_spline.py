@@ -75,7 +75,7 @@ def _one_star(
     n = len(x)
     design, penalty = _design(x), _penalty(x, w)
     gram, gram_penalty = _gram(design, design, w), _gram(design, penalty, w)
-    u, factor, terms = np.empty((n, 6)), np.empty((n, 4)), np.empty((n, 3))
+    u, factor, terms = np.empty((n, 6)), np.empty((n + 3, 4)), np.empty((n, 3))
     c, residual = np.zeros(n + 4), np.empty(n)
     search = empty_state()
     trial = begin(search, 0.0, float(n), _TOLERANCE)
@@ -240,9 +240,7 @@ def _eliminate(design: FloatArray, penalty: FloatArray, lam: float, y: FloatArra
             b4, by = _fma(f, a4, b4), _fma(f, ay, by)
             c1, c2, c3 = _fma(g, a1, c1), _fma(g, a2, c2), _fma(g, a3, c3)
             c4, cy = _fma(g, a4, c4), _fma(g, ay, cy)
-            a0, a1, a2, a3, a4, ay, b0, b1, b2, b3, b4, by = b1, b2, b3, b4, 0.0, by, c1, c2, c3, c4, 0.0, cy
-        else:  # rows 0 and 1 come in; row 0 begins two places, row 1 one place before column 0
-            a0, a1, a2, a3, a4, ay, b0, b1, b2, b3, b4, by = b1, b2, b3, b4, 0.0, by, c1, c2, c3, c4, 0.0, cy
+        a0, a1, a2, a3, a4, ay, b0, b1, b2, b3, b4, by = b1, b2, b3, b4, 0.0, by, c1, c2, c3, c4, 0.0, cy
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -267,8 +265,11 @@ def _sum_of_squares(v: FloatArray) -> float:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _trace(gram: FloatArray, gram_penalty: FloatArray, lam: float, u: FloatArray, terms: FloatArray) -> float:
     """Trace of the influence matrix; NaN where X^T W X + lam X^T E is not positive definite (SciPy raises)."""
-    n = len(u)
-    if not _factor(gram, gram_penalty, lam, u):
+    n = len(terms)
+    for i in range(n + 3):
+        for d in range(4):
+            u[i, d] = gram[i, d] + lam * gram_penalty[i, d]
+    if not _factor(u):
         return np.nan
     _invert(gram, u, terms)
     trace = 0.0
@@ -280,39 +281,23 @@ def _trace(gram: FloatArray, gram_penalty: FloatArray, lam: float, u: FloatArray
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _factor(gram: FloatArray, gram_penalty: FloatArray, lam: float, u: FloatArray) -> bool:
-    """Cholesky factor (LAPACK pbtf2), each row divided by its diagonal, which ``u[i, 0]`` keeps; false if none.
+def _factor(u: FloatArray) -> bool:
+    """Cholesky factor in place (LAPACK pbtf2), each row over its diagonal, which ``u[i, 0]`` keeps; false if none.
 
     Row a is at work; b, c, d are the rows after it, as far as they have been changed yet.
     """
-    n = len(u)
-    a0, a1, a2 = (
-        _sum(gram, gram_penalty, lam, 0, 0),
-        _sum(gram, gram_penalty, lam, 0, 1),
-        _sum(gram, gram_penalty, lam, 0, 2),
-    )
-    b0, b1, c0 = (
-        _sum(gram, gram_penalty, lam, 1, 0),
-        _sum(gram, gram_penalty, lam, 1, 1),
-        _sum(gram, gram_penalty, lam, 2, 0),
-    )
-    for i in range(n):
+    a0, a1, a2, b0, b1, c0 = u[0, 0], u[0, 1], u[0, 2], u[1, 0], u[1, 1], u[2, 0]
+    for i in range(len(u) - 3):
         if not a0 > 0.0:
             return False
         root = np.sqrt(a0)
         scale = 1.0 / root
-        f1, f2, f3 = a1 * scale, a2 * scale, _sum(gram, gram_penalty, lam, i, 3) * scale
+        f1, f2, f3 = a1 * scale, a2 * scale, u[i, 3] * scale
+        b0, b1, b2 = _fma(-f1, f1, b0), _fma(-f1, f2, b1), _fma(-f1, f3, u[i + 1, 2])
+        c0, c1, d0 = _fma(-f2, f2, c0), _fma(-f2, f3, u[i + 2, 1]), _fma(-f3, f3, u[i + 3, 0])
         u[i, 0], u[i, 1], u[i, 2], u[i, 3] = root, f1 / root, f2 / root, f3 / root
-        b0, b1, b2 = _fma(-f1, f1, b0), _fma(-f1, f2, b1), _fma(-f1, f3, _sum(gram, gram_penalty, lam, i + 1, 2))
-        c0, c1 = _fma(-f2, f2, c0), _fma(-f2, f3, _sum(gram, gram_penalty, lam, i + 2, 1))
-        d0 = _fma(-f3, f3, _sum(gram, gram_penalty, lam, i + 3, 0))
         a0, a1, a2, b0, b1, c0 = b0, b1, b2, c0, c1, d0
     return True
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sum(gram: FloatArray, gram_penalty: FloatArray, lam: float, i: int, d: int) -> float:
-    return float(gram[i, d] + lam * gram_penalty[i, d])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -322,7 +307,7 @@ def _invert(gram: FloatArray, u: FloatArray, terms: FloatArray) -> None:
     ``z12`` is the element of the inverse in the next row but in the column after the next, and so on.
     """
     z11 = z12 = z13 = z22 = z23 = z33 = 0.0
-    for i in range(len(u) - 1, -1, -1):
+    for i in range(len(terms) - 1, -1, -1):
         f1, f2, f3 = u[i, 1], u[i, 2], u[i, 3]
         a3 = -f1 * z13 - f2 * z23 - f3 * z33
         a2 = -f1 * z12 - f2 * z22 - f3 * z23

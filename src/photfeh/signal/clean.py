@@ -18,8 +18,8 @@ def plausible_points(
 ) -> npt.NDArray[np.bool_]:
     """Where a magnitude is within ``half_range`` [mag] of its star's median and its error below ``max_error``.
 
-    No RR Lyrae star varies by more than about 1.4 mag in G, so such points are blends, wrong matches or artefacts; milder
-    outliers are left to the robust fit. Unknown errors (NaN) are accepted. Shape (M,).
+    No RR Lyrae star varies by more than about 1.4 mag in G, so such points are blends, wrong matches or artefacts;
+    milder outliers are left to the robust fit. Unknown errors (NaN) are accepted. Shape (M,).
     """
     keep = np.zeros(len(mag), np.bool_)
     for i in numba.prange(len(offsets) - 1):

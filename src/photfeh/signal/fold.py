@@ -29,7 +29,7 @@ def fold_times(offsets: IntArray, time: FloatArray, period: FloatArray) -> Float
     cycles = (time - np.repeat(first, counts)) / np.repeat(usable, counts)
     phase = cycles - np.floor(cycles)
     phase[phase >= 1.0] = 0.0
-    return phase
+    return np.asarray(phase)
 
 
 def align_phases(offsets: IntArray, phase: FloatArray, shift: FloatArray) -> FloatArray:
@@ -37,7 +37,7 @@ def align_phases(offsets: IntArray, phase: FloatArray, shift: FloatArray) -> Flo
     moved = phase + np.repeat(np.where(np.isfinite(shift), shift, 0.0), np.diff(offsets))
     moved -= np.floor(moved)
     moved[moved >= 1.0] = 0.0
-    return moved
+    return np.asarray(moved)
 
 
 @numba.njit(parallel=True, cache=True)

@@ -1,0 +1,331 @@
+"""The loops behind :mod:`photfeh.signal.fourier`: normal equations, Cholesky factors, order selection, re-weighting."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MIN_POINTS", "fit_all", "ridge_all"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MIN_POINTS = 8
+"""Fewest points that are fitted: one more than the parameters of three harmonics, the least that defines phi31."""
+
+_HUBER, _TUKEY = 2.0, 6.0
+_ITERATIONS = 6
+_ERROR_FLOOR = 0.005  # mag: calibration noise below which catalogue errors are not believed
+
+
+@numba.njit(cache=True, inline="always")
+def _design_row(phase: float, size: int, row: FloatArray) -> None:
+    """1, cos, sin of every harmonic by the angle-addition recurrence."""
+    c1, s1 = math.cos(2 * math.pi * phase), math.sin(2 * math.pi * phase)
+    row[0], row[1], row[2] = 1.0, c1, s1
+    for j in range(3, size, 2):
+        row[j] = row[j - 2] * c1 - row[j - 1] * s1
+        row[j + 1] = row[j - 1] * c1 + row[j - 2] * s1
+
+
+@numba.njit(cache=True)
+def _normal_matrix(
+    design: FloatArray, mag: FloatArray, weight: FloatArray, matrix: FloatArray, rhs: FloatArray
+) -> float:
+    """Fill the lower triangle of X'WX and X'Wm; return m'Wm."""
+    size = design.shape[1]
+    matrix[:, :] = 0.0
+    rhs[:] = 0.0
+    total = 0.0
+    for p in range(len(mag)):
+        w = weight[p]
+        if w <= 0.0:
+            continue
+        total += w * mag[p] * mag[p]
+        for i in range(size):
+            wx = w * design[p, i]
+            rhs[i] += wx * mag[p]
+            for j in range(i + 1):
+                matrix[i, j] += wx * design[p, j]
+    return total
+
+
+@numba.njit(cache=True)
+def _cholesky(matrix: FloatArray) -> int:
+    """Factor the lower triangle in place; return how many leading rows could be factored."""
+    size = int(matrix.shape[0])
+    for i in range(size):
+        for j in range(i + 1):
+            value = matrix[i, j]
+            for k in range(j):
+                value -= matrix[i, k] * matrix[j, k]
+            if i == j:
+                if value <= 1e-9 * matrix[0, 0] ** 2:
+                    return int(i)
+                matrix[i, i] = math.sqrt(value)
+            else:
+                matrix[i, j] = value / matrix[j, j]
+    return size
+
+
+@numba.njit(cache=True)
+def _forward(factor: FloatArray, rhs: FloatArray, size: int, out: FloatArray) -> None:
+    for i in range(size):
+        value = rhs[i]
+        for j in range(i):
+            value -= factor[i, j] * out[j]
+        out[i] = value / factor[i, i]
+
+
+@numba.njit(cache=True)
+def _backward(factor: FloatArray, z: FloatArray, size: int, out: FloatArray) -> None:
+    for i in range(size - 1, -1, -1):
+        value = z[i]
+        for j in range(i + 1, size):
+            value -= factor[j, i] * out[j]
+        out[i] = value / factor[i, i]
+
+
+@numba.njit(cache=True)
+def _best_order(z: FloatArray, total: float, effective: float, n_used: int, highest: int, lowest: int) -> int:
+    """Order of least BIC = n ln(RSS / n) + p ln n, RSS(K) = m'Wm - |z_1..p|^2 from one factorisation."""
+    best, best_score = 0, np.inf
+    explained = z[0] ** 2
+    for order in range(1, highest + 1):
+        explained += z[2 * order - 1] ** 2 + z[2 * order] ** 2
+        parameters = 2 * order + 1
+        if order < lowest or n_used - parameters < 1:
+            continue
+        residual = max(total - explained, 1e-12 * total) + 1e-300
+        # the small-sample term keeps orders near n / 2 from winning by interpolation (Hurvich & Tsai 1989)
+        penalty = parameters * max(math.log(effective), 2.0 * effective / max(effective - parameters - 1.0, 0.5))
+        score = effective * math.log(residual / effective) + penalty
+        if score < best_score:
+            best, best_score = order, score
+    return best
+
+
+@numba.njit(cache=True)
+def _supported_order(ordered: FloatArray, max_order: int) -> int:
+    """Highest order that count and gaps of the phases can carry: 2K + 2 <= n and no harmonic shorter than the gap."""
+    n = len(ordered)
+    gap = 1.0 + ordered[0] - ordered[n - 1]
+    for j in range(1, n):
+        gap = max(gap, ordered[j] - ordered[j - 1])
+    return max(1, min(max_order, (n - 2) // 2, int(1.0 / max(gap, 1e-3))))
+
+
+@numba.njit(cache=True)
+def _robust_weights(residual: FloatArray, scale: float, tukey: bool, out: FloatArray) -> None:
+    for p in range(len(residual)):
+        u = abs(residual[p]) / scale
+        if tukey:
+            v = 1.0 - (u / _TUKEY) ** 2
+            out[p] = v * v if u < _TUKEY else 0.0
+        else:
+            out[p] = 1.0 if u < _HUBER else _HUBER / u
+
+
+@numba.njit(cache=True)
+def _residual_scale(residual: FloatArray, parameters: int) -> float:
+    """1.4826 MAD, widened for the degrees of freedom that the fit has used up."""
+    n = len(residual)
+    used = math.sqrt(n / max(n - parameters, 1.0))
+    return max(1.4826 * float(np.median(np.abs(residual))) * used, 1e-6)
+
+
+@numba.njit(cache=True)
+def _extremes(coefficients: FloatArray, size: int) -> tuple[float, float]:
+    """Peak-to-peak and phase of maximum light (least magnitude), on 200 phases refined by a parabola."""
+    grid = 200
+    row, curve = np.empty(max(size, 3)), np.empty(grid)
+    for g in range(grid):
+        _design_row(g / grid, size, row)
+        curve[g] = 0.0
+        for j in range(size):
+            curve[g] += row[j] * coefficients[j]
+    low, high = int(np.argmin(curve)), int(np.argmax(curve))
+    left, right = curve[(low - 1) % grid], curve[(low + 1) % grid]
+    bend = left - 2 * curve[low] + right
+    step = 0.5 * (left - right) / bend if bend > 0 else 0.0
+    return curve[high] - curve[low], ((low + step) / grid) % 1.0
+
+
+@numba.njit(cache=True)
+def _fit_one(
+    phase: FloatArray,
+    mag: FloatArray,
+    base: FloatArray,
+    max_order: int,
+    coefficients: FloatArray,
+    covariance: FloatArray,
+    summary: FloatArray,
+    weight: FloatArray,
+) -> int:
+    n = len(phase)
+    highest = _supported_order(np.sort(phase), max_order)
+    lowest = min(3, highest)
+    size = 2 * highest + 1
+    design = np.empty((n, size))
+    for p in range(n):
+        _design_row(phase[p], size, design[p])
+    matrix, rhs, z = np.empty((size, size)), np.empty(size), np.empty(size)
+    solution, residual, robust = np.zeros(size), np.empty(n), np.ones(n)
+    centre = np.median(mag)
+    order, scale, used = 0, 0.0, 0
+    for iteration in range(_ITERATIONS):
+        for p in range(n):
+            weight[p] = base[p] * robust[p]
+        total = _normal_matrix(design, mag - centre, weight, matrix, rhs)
+        factored = _cholesky(matrix)
+        top = min(highest, (factored - 1) // 2)
+        if top < 1:
+            return 0
+        _forward(matrix, rhs, 2 * top + 1, z)
+        effective, count = 0.0, 0
+        for p in range(n):
+            effective += robust[p]
+            count += 1 if robust[p] > 0.1 else 0
+        order = _best_order(z, total, effective, count, top, min(lowest, top))
+        if order == 0:
+            return 0
+        used = 2 * order + 1
+        _backward(matrix, z, used, solution)
+        for p in range(n):
+            fitted = 0.0
+            for j in range(used):
+                fitted += design[p, j] * solution[j]
+            residual[p] = mag[p] - centre - fitted
+        scale = _residual_scale(residual, used)
+        if iteration < _ITERATIONS - 1:
+            _robust_weights(residual, scale, iteration >= 2, robust)
+    order = _without_overshoot(mag, robust, matrix, z, solution, order, scale)
+    _store(matrix, solution, residual, weight, robust, 2 * order + 1, centre, scale, coefficients, covariance, summary)
+    weight[:] = robust
+    return order
+
+
+@numba.njit(cache=True)
+def _without_overshoot(
+    mag: FloatArray,
+    robust: FloatArray,
+    factor: FloatArray,
+    z: FloatArray,
+    solution: FloatArray,
+    order: int,
+    scale: float,
+) -> int:
+    """Lower the order until the curve no longer swings beyond the data, as it does across gaps when overfitted."""
+    low, high = np.inf, -np.inf
+    for p in range(len(mag)):
+        if robust[p] > 0.1:
+            low, high = min(low, mag[p]), max(high, mag[p])
+    limit = 1.3 * (high - low) + 3.0 * scale
+    while order > 1 and _extremes(solution, 2 * order + 1)[0] > limit:
+        order -= 1
+        _backward(factor, z, 2 * order + 1, solution)
+    return order
+
+
+@numba.njit(cache=True)
+def _store(
+    matrix: FloatArray,
+    solution: FloatArray,
+    residual: FloatArray,
+    weight: FloatArray,
+    robust: FloatArray,
+    used: int,
+    centre: float,
+    scale: float,
+    coefficients: FloatArray,
+    covariance: FloatArray,
+    summary: FloatArray,
+) -> None:
+    """Covariance = s^2 (X'WX)^-1 with s^2 = weighted RSS / (sum of robust weights - p)."""
+    rss, effective, rejected = 0.0, 0.0, 0
+    for p in range(len(residual)):
+        rss += weight[p] * residual[p] ** 2
+        effective += robust[p]
+        rejected += 1 if robust[p] < 0.1 else 0
+    variance = rss / max(effective - used, 1.0)
+    unit, half, column = np.zeros(used), np.zeros(used), np.zeros(used)
+    kept = min(used, 7)
+    covariance[:, :] = 0.0
+    for j in range(kept):
+        unit[:] = 0.0
+        unit[j] = 1.0
+        _forward(matrix, unit, used, half)
+        _backward(matrix, half, used, column)
+        for i in range(kept):
+            covariance[i, j] = variance * column[i]
+    coefficients[:] = 0.0
+    coefficients[:used] = solution[:used]
+    coefficients[0] += centre
+    peak_to_peak, max_phase = _extremes(coefficients, used)
+    summary[0], summary[1], summary[2], summary[3] = scale, float(rejected), peak_to_peak, max_phase
+
+
+@numba.njit(parallel=True, cache=True)
+def fit_all(
+    offsets: IntArray,
+    phase: FloatArray,
+    mag: FloatArray,
+    mag_error: FloatArray,
+    max_order: int,
+    order: IntArray,
+    coefficients: FloatArray,
+    covariance: FloatArray,
+    summary: FloatArray,
+    weight: FloatArray,
+) -> None:
+    for i in numba.prange(len(offsets) - 1):
+        begin, end = offsets[i], offsets[i + 1]
+        if end - begin < MIN_POINTS:
+            continue
+        error = mag_error[begin:end]
+        known = error[~np.isnan(error)]
+        middle = np.median(known) if len(known) > 0 else 1.0
+        base = np.empty(end - begin)
+        for p in range(end - begin):
+            sigma = middle if np.isnan(error[p]) else error[p]
+            # relative weights: unknown errors count as the star's median; the floor keeps single points from ruling
+            base[p] = 1.0 / (sigma**2 + max(_ERROR_FLOOR, 0.5 * middle) ** 2)
+        base /= base.mean()
+        order[i] = _fit_one(
+            phase[begin:end], mag[begin:end], base, max_order,
+            coefficients[i], covariance[i], summary[i], weight[begin:end],
+        )  # fmt: skip
+
+
+@numba.njit(parallel=True, cache=True)
+def ridge_all(
+    offsets: IntArray,
+    phase: FloatArray,
+    mag: FloatArray,
+    point_weight: FloatArray,
+    scatter: FloatArray,
+    precision: FloatArray,
+    out: FloatArray,
+) -> None:
+    size = out.shape[1]
+    for i in numba.prange(len(offsets) - 1):
+        begin, end = offsets[i], offsets[i + 1]
+        if np.isnan(scatter[i]) or end <= begin:
+            continue
+        design = np.empty((end - begin, size))
+        for p in range(end - begin):
+            _design_row(phase[begin + p], size, design[p])
+        matrix, rhs = np.empty((size, size)), np.empty(size)
+        centre = np.median(mag[begin:end])
+        _normal_matrix(design, mag[begin:end] - centre, point_weight[begin:end], matrix, rhs)
+        noise = max(scatter[i], _ERROR_FLOOR) ** 2
+        for j in range(size):
+            matrix[j, j] += noise * precision[j] + 1e-12
+        z = np.empty(size)
+        if _cholesky(matrix) == size:
+            _forward(matrix, rhs, size, z)
+            _backward(matrix, z, size, out[i])
+            out[i, 0] += centre
