@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow lint format bench-signal bench-recurrent clean
+.PHONY: install demo test test-slow lint format real-data bench-recurrent clean
 
 install: $(STAMP)
 
@@ -36,6 +36,10 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
+
+# The tables of docs/results.md; resumable, an hour or two on two cores
+real-data: $(STAMP)
+	$(BIN)/python benchmarks/real_data.py
 
 clean:
 	rm -rf $(VENV) demo-output build dist

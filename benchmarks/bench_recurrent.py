@@ -116,16 +116,20 @@ def inference(stack: Stack, x: Tensor) -> Callable[[], Any]:
     return step
 
 
-def measure(steps: dict[str, Callable[[], Any]], rounds: int, repeats: int) -> Times:
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
+
+def measure(steps: dict[str, Callable[[], Any]], args: argparse.Namespace) -> Times:
     """Milliseconds of every call; the sides take turns, each warms up with one call."""
+    clock = CLOCKS[args.clock]
     times: Times = {name: [] for name in steps}
-    for _ in range(rounds):
+    for _ in range(args.rounds):
         for name, step in steps.items():
             step()
-            for _ in range(repeats):
-                begin = time.perf_counter()
+            for _ in range(args.repeats):
+                begin = clock()
                 step()
-                times[name].append(1e3 * (time.perf_counter() - begin))
+                times[name].append(1e3 * (clock() - begin))
     return times
 
 
@@ -152,12 +156,8 @@ def bench(label: str, batch: int, args: argparse.Namespace, folder: Path) -> dic
         agree(f"{label}, {name}", step(), expected)
     weights = {name: value.numpy() for name, value in theirs.state_dict().items()}
     np.savez(folder / f"{len(list(folder.glob('*.npz'))):02d}.npz", x=x, y=y, expected=expected, **weights)
-    return {
-        "train": measure(
-            {"photfeh": training_step(ours, x, y), "torch.nn": training_step(theirs, x, y)}, args.rounds, args.repeats
-        ),
-        "infer": measure(sides, args.rounds, args.repeats),
-    }
+    steps = {"photfeh": training_step(ours, x, y), "torch.nn": training_step(theirs, x, y)}
+    return {"train": measure(steps, args), "infer": measure(sides, args)}
 
 
 def keras_python(args: argparse.Namespace) -> Path:
@@ -174,7 +174,7 @@ def keras_python(args: argparse.Namespace) -> Path:
 def add_keras(results: dict[tuple[str, int], dict[str, Times]], args: argparse.Namespace, folder: Path) -> str:
     """Fill in the times of Keras, measured by keras_recurrent.py on the same networks and stars."""
     script = Path(__file__).with_name("keras_recurrent.py")
-    command = [keras_python(args), script, folder, str(args.threads), str(args.rounds * args.repeats)]
+    command = [keras_python(args), script, folder, str(args.threads), str(args.rounds * args.repeats), args.clock]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answer = json.loads(done.stdout.splitlines()[-1])
     for key, times in zip(results, answer["times"], strict=True):
@@ -246,6 +246,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument(
+        "--clock",
+        choices=list(CLOCKS),
+        default="wall",
+        help="processor time of all threads, with --threads 1, says more on a busy machine",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--repeats", type=int, default=5, help="calls in each turn")
     parser.add_argument("--weights", choices=["lasting", "fresh"], default="lasting")
@@ -269,7 +275,8 @@ def main() -> None:
         if not args.without_keras:
             versions += ", " + add_keras(results, args, folder)
     lines = [
-        f"{processor()}, {args.threads} threads, {STEPS} steps, {args.weights} weights; {versions}; "
+        f"{processor()}, {args.threads} threads, {STEPS} steps, {args.weights} weights, {args.clock} time; "
+        f"{versions}; "
         f"other programs took {100 * others.share():.0f} % of the processors.",
     ]
     for task, title in (("train", "Training step"), ("infer", "Inference")):

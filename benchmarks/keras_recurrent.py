@@ -1,6 +1,6 @@
 """The Keras 2.12 side of bench_recurrent.py; runs in an environment of its own, without this package.
 
-    python keras_recurrent.py FOLDER THREADS CALLS
+    python keras_recurrent.py FOLDER THREADS CALLS CLOCK
 
 For every .npz file of the folder (x, y, expected and the weights of torch's layers): build the network, check its
 predictions, time training steps and inference. The last line of output is JSON.
@@ -52,18 +52,18 @@ def build(arrays):
     return model
 
 
-def timed(step, calls):
+def timed(step, calls, clock):
     for _ in range(2):
         step()
     times = []
     for _ in range(calls):
-        begin = time.perf_counter()
+        begin = clock()
         step()
-        times.append(1e3 * (time.perf_counter() - begin))
+        times.append(1e3 * (clock() - begin))
     return times
 
 
-def bench(path, calls):
+def bench(path, calls, clock):
     with np.load(path) as file:
         arrays = dict(file)
     model = build(arrays)
@@ -85,16 +85,17 @@ def bench(path, calls):
             f"Keras: predictions differ by {difference:.2g} from those of torch.nn; timing is meaningless."
         )
     return {
-        "train": timed(lambda: [gradient.numpy() for gradient in train()], calls),
-        "infer": timed(lambda: infer().numpy(), calls),
+        "train": timed(lambda: [gradient.numpy() for gradient in train()], calls, clock),
+        "infer": timed(lambda: infer().numpy(), calls, clock),
     }
 
 
 def main():
     folder, threads, calls = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    clock = {"wall": time.perf_counter, "processor": time.process_time}[sys.argv[4]]
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    times = [bench(path, calls) for path in sorted(folder.glob("*.npz"))]
+    times = [bench(path, calls, clock) for path in sorted(folder.glob("*.npz"))]
     print(json.dumps({"version": f"tensorflow {tf.__version__}", "times": times}))
 
 

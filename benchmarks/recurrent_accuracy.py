@@ -1,8 +1,8 @@
 """Does training with the fused layers end at the same accuracy as training with torch's own? On real curves.
 
-Part of bench_recurrent.py. The folded Gaia curves of Dekany & Grebel (2022), interpolated to 264 phases, and their [Fe/H] labels: a GRU 20/16/8
-learns on folds 0 to 7 and is scored on folds 8 and 9 after the last epoch. Both sides start from the same weights and
-see the same batches. The data lie under $PHOTFEH_DATA (docs/data.md).
+Part of bench_recurrent.py. A GRU 20/16/8 learns from the folded Gaia curves of Dekany & Grebel (2022), interpolated to
+264 phases, and their [Fe/H] labels, on folds 0 to 7, and is scored on folds 8 and 9 after the last epoch. Both sides
+start from the same weights and see the same batches. The data lie under $PHOTFEH_DATA (docs/data.md).
 """
 
 from __future__ import annotations

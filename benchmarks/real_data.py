@@ -1,0 +1,159 @@
+"""Cross-validation on real data and the comparison with spectroscopy; prints the tables of docs/results.md.
+
+    make real-data           (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, runs/ keeps everything)
+
+Three kinds of truth are reported apart: (a) labels by a formula of the same curve, (b) labels from another passband,
+(c) high-resolution spectroscopy, which no model was trained, tuned or selected on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import photfeh as pf
+from photfeh.archive import read_stars
+from photfeh.dataset import Dataset
+from photfeh.demonstration import report_run
+from photfeh.errors import BadFile
+from photfeh.prediction import predict
+from photfeh.preparation import prepare
+from photfeh.validation.metrics import score
+from photfeh.validation.run import Run
+
+MODELS = ("ridge-fourier", "svr", "random-forest", "relation", "gru")
+COLUMNS = ("r2", "wrmse", "wmae", "rmse", "mae", "bias", "robust_sd")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--models", default=",".join(MODELS))
+    options = parser.parse_args()
+    models = options.models.split(",")
+    gaia(Path(options.data) / "gaia-dr3", options.runs, models)
+    dekany(Path(options.data) / "dekany-grebel-2022" / "stars.parquet", options.runs, models)
+    spectroscopy(Path(options.data), options.runs)
+    print(f"\n{os.cpu_count()} cores, {platform.machine()}, photfeh {pf.__version__}")
+
+
+def gaia(folder: Path, runs: Path, models: list[str]) -> None:
+    dataset = opened(
+        runs / "gaia-relaxed-dataset", folder / "epoch_photometry.parquet", folder / "stars.parquet", cuts="relaxed"
+    )
+    print("\n### (a) Same-curve formula: Gaia DR3 RRab, Muraveva+ 2025 label, nested 5-fold\n")
+    print(markdown(dataset.cut_flow[["cut", "n_before", "n_after"]]))
+    run = pf.validate(dataset, runs / "gaia-relaxed", models=models, folds=5)
+    report_run(dataset, run)
+    epochs = dataset.stars.set_index("source_id")["n_epochs"]
+    scored = run.score.assign(n_epochs=run.score["source_id"].map(epochs))
+    table(scored, f"\nAll {len(dataset.sample)} stars (more than 20 epochs):\n")
+    table(scored[scored["n_epochs"] > 50], "\nThose with more than 50 epochs:\n")
+    cost(run)
+
+
+def dekany(path: Path, runs: Path, models: list[str]) -> None:
+    dataset = opened(runs / "dekany-dataset", path, path, assume_type="RRab", truth="independent passband")
+    print("\n### (b) Independent passband: Gaia DR2 G curves, OGLE I-band labels, the published ten folds\n")
+    run = pf.validate(dataset, runs / "dekany", models=models, folds="fold")
+    report_run(dataset, run, external="feh_dekany_grebel_2022")
+    published = dataset.stars[["source_id", "feh_dekany_grebel_2022"]]
+    scored = run.score.merge(published, on="source_id")
+    peer = scored[scored["model"] == scored["model"].iloc[0]].assign(
+        model="Dekany & Grebel 2022 (published)", feh_pred=lambda t: t["feh_dekany_grebel_2022"]
+    )
+    table(pd.concat([scored, peer]), f"\nAll {len(dataset.sample)} labelled stars, the suspect ones too:\n")
+    print(
+        "\nrmse relative to the published predictions on the same stars, with the central 95 % of a paired bootstrap:\n"
+    )
+    rows = [{"model": name, **ratio(group)} for name, group in scored.groupby("model", sort=False)]
+    print(markdown(pd.DataFrame(rows)))
+    cost(run)
+
+
+def spectroscopy(data: Path, runs: Path) -> None:
+    print("\n### (c) Spectroscopy: 93 RRab of Crestani+ 2021 with Gaia DR3 G epochs\n")
+    folder = data / "crestani-spectroscopic"
+    stars = read_stars(folder / "stars.parquet")
+    epochs = folder / "epoch_photometry.parquet"
+    rows = []
+    has_curve = set(pd.read_parquet(epochs, columns=["source_id"])["source_id"])
+    gaia_relation = -0.37 - 5.55 * stars["pf"] + 0.94 * stars["phi31_g"]
+    here = stars["source_id"].isin(has_curve)
+    rows.append(against("Muraveva+ 2025 on Gaia's own phi31", stars["feh"][here], gaia_relation[here]))
+    stars["type"] = "RRab"
+    made = predict(epochs, stars, model="relation")
+    rows.append(against("Muraveva+ 2025 on our Fourier fit", stars["feh"], made["feh"]))
+    for name in ("ridge-fourier", "svr", "gru"):
+        dataset = Dataset.open(runs / "dekany-dataset")
+        shared = np.isin(stars["source_id"], dataset.stars["source_id"].iloc[dataset.sample])
+        if shared.any():
+            raise SystemExit(f"{shared.sum()} spectroscopic stars are among the training stars; leave them out first")
+        model = pf.train(dataset, runs / f"dekany-{name}", model=name)
+        made = predict(epochs, stars, model=model)
+        rows.append(against(f"{name} trained on the I-band labels", stars["feh"], made["feh"]))
+    print(markdown(pd.DataFrame(rows)))
+
+
+def against(name: str, true: pd.Series, pred: pd.Series) -> dict[str, object]:
+    values = score(true.to_numpy(), pred.to_numpy())
+    return {"method": name, **{key: values[key] for key in ("n", "bias", "sd", "robust_sd")}}
+
+
+def ratio(group: pd.DataFrame, draws: int = 2000) -> dict[str, float]:
+    """rmse and mae over the published ones, stars drawn with replacement."""
+    ours = (group["feh_pred"] - group["feh_true"]).to_numpy()
+    peer = (group["feh_dekany_grebel_2022"] - group["feh_true"]).to_numpy()
+    good = np.isfinite(ours)
+    ours, peer = ours[good], peer[good]
+    rng = np.random.default_rng(0)
+    picks = rng.integers(0, len(ours), (draws, len(ours)))
+    drawn = np.sqrt((ours[picks] ** 2).mean(axis=1) / (peer[picks] ** 2).mean(axis=1))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {
+        "n": len(ours),
+        "rmse ratio": np.sqrt((ours**2).mean() / (peer**2).mean()),
+        "2.5 %": low,
+        "97.5 %": high,
+        "mae ratio": np.abs(ours).mean() / np.abs(peer).mean(),
+    }
+
+
+def table(scored: pd.DataFrame, title: str) -> None:
+    print(title)
+    rows = []
+    for name, group in scored.groupby("model", sort=False):
+        values = score(group["feh_true"], group["feh_pred"], group["weight"])
+        rows.append({"model": name, "n": values["n"], **{column: values[column] for column in COLUMNS}})
+    print(markdown(pd.DataFrame(rows)))
+
+
+def cost(run: Run) -> None:
+    seconds = run.timings.groupby("model", sort=False)["fit_seconds"].mean().round(1)
+    print("\nSeconds per fit: " + ", ".join(f"{name} {value}" for name, value in seconds.items()))
+
+
+def opened(folder: Path, epochs: Path, stars: Path, **options: str) -> Dataset:
+    try:
+        return Dataset.open(folder)
+    except BadFile:
+        return prepare(epochs, stars, folder, **options)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    def cell(value: object) -> str:
+        return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
