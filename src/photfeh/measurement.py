@@ -20,7 +20,7 @@ from photfeh.signal.clean import plausible_points
 from photfeh.signal.fold import align_phases, fold_times, max_phase_gap
 from photfeh.signal.fourier import MIN_POINTS, FourierFit, fit_fourier, regularised_harmonics
 
-__all__ = ["N_HARMONICS", "PERIOD_LIMITS", "Measurement", "assign_types", "measure"]
+__all__ = ["N_HARMONICS", "PERIOD_LIMITS", "Measurement", "assign_types", "measure", "require_period"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -75,8 +75,7 @@ def measure(curves: LightCurves, stars: pd.DataFrame) -> Measurement:
     MissingColumn
         if the table has no period column.
     """
-    if "period" not in stars.columns:
-        raise MissingColumn("period", "the star table", accepted=("p", "per", "pf", "p1_o"), found=stars.columns)
+    require_period(stars)
     curves = curves.reindex(stars["source_id"].to_numpy())
     curves = curves.select_points(plausible_points(curves.offsets, curves.mag, curves.mag_error))
     period = stars["period"].to_numpy(dtype=np.float64)
@@ -94,6 +93,12 @@ def measure(curves: LightCurves, stars: pd.DataFrame) -> Measurement:
         table[name] = values
     table["flag"] = _flags(table, period, usable, fit)
     return Measurement(aligned, weight, assign_types(table), harmonics)
+
+
+def require_period(stars: pd.DataFrame) -> None:
+    """Raise :class:`MissingColumn` if a star table has no period column."""
+    if "period" not in stars.columns:
+        raise MissingColumn("period", "the star table", accepted=("p", "per", "pf", "p1_o"), found=stars.columns)
 
 
 def assign_types(stars: pd.DataFrame) -> pd.DataFrame:
@@ -164,14 +169,15 @@ def _epoch_of_maximum(curves: LightCurves, fit: FourierFit, period: FloatArray) 
 def _flags(table: pd.DataFrame, period: FloatArray, usable: npt.NDArray[np.bool_], fit: FourierFit) -> IntArray:
     n_points = table["n_epochs"] + table["n_rejected"]
     flag = np.zeros(len(table), np.int64)
+    some = n_points >= MIN_POINTS
     for bit, where in (
         (Flag.NO_LIGHT_CURVE, n_points == 0),
         (Flag.NO_PERIOD, np.isnan(period)),
         (Flag.BAD_PERIOD, ~np.isnan(period) & ~usable),
         (Flag.TOO_FEW_EPOCHS, (n_points > 0) & (n_points < MIN_POINTS)),
-        (Flag.NO_FIT, usable & (n_points >= MIN_POINTS) & ~fit.ok),
-        (Flag.SPARSE, table["n_epochs"] < _SPARSE),
-        (Flag.PHASE_GAP, table["max_gap"] > _WIDE_GAP),
+        (Flag.NO_FIT, usable & some & ~fit.ok),
+        (Flag.SPARSE, some & (table["n_epochs"] < _SPARSE)),
+        (Flag.PHASE_GAP, some & (table["max_gap"] > _WIDE_GAP)),
         (Flag.NOISY, table["scatter"] > _NOISY * table["peak_to_peak_g"]),
     ):
         flag[np.asarray(where, bool)] |= int(bit)

@@ -18,7 +18,7 @@ from photfeh.ensemble import Ensemble
 from photfeh.errors import BadInput, UnknownName
 from photfeh.flags import Flag, predictable
 from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
+from photfeh.measurement import measure, require_period
 from photfeh.sequences import build_sequences
 
 __all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "predict"]
@@ -141,6 +141,7 @@ def predict(
     table = read_stars(stars)
     if not len(table):
         raise BadInput("the star table has no rows.")
+    require_period(table)
     table = table[[name for name in ("source_id", "period", "type") if name in table.columns]]
     index = pd.Index(table["source_id"])
     seen = np.zeros(len(table), bool)

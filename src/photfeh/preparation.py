@@ -16,7 +16,7 @@ from photfeh.catalogue import Cut, Labels, add_labels, apply_cuts, get_cuts
 from photfeh.dataset import Dataset, DatasetWriter
 from photfeh.errors import BadInput
 from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
+from photfeh.measurement import measure, require_period
 from photfeh.sequences import REPRESENTATIONS, Representation, build_sequences
 
 __all__ = ["TRUTHS", "prepare"]
@@ -90,6 +90,7 @@ def prepare(
     }
     if not len(table):
         raise BadInput("the star table has no rows.")
+    require_period(table)
     source_id = table["source_id"].to_numpy(np.int64)
     recipe = {
         "band": band,

@@ -44,7 +44,7 @@ class Representation:
 
     ``raw``: the observed points in order of phase, padded and masked, magnitudes as observed. ``raw-spline``: the
     smoothed curve, magnitudes as observed. ``spline``: the smoothed curve minus its mean. ``smoother``: ``periodic``
-    (weighted, period 1) on phases k / n_points; or ``founding`` (SciPy's smoothing spline, unweighted, not periodic,
+    (weighted by the robust weights, period 1, lambda by restricted maximum likelihood) on phases k / n_points; or ``founding`` (SciPy's smoothing spline, unweighted, not periodic,
     from the smallest to the largest phase of the star, centred on the mean of its points). ``alignment``: phase 0 where
     the first harmonic's phase is zero (``phi1``) or at maximum light (``maximum``). Raw curves of more than
     ``n_points`` epochs are thinned evenly in phase.
@@ -202,7 +202,8 @@ def _smoothed(
         star = np.repeat(np.arange(len(counts)), counts)
         centre = np.bincount(star, mag, minlength=len(counts)) / np.maximum(counts, 1)
     else:
-        result = smooth_periodic(offsets, phase, mag, representation.n_points, weights=np.maximum(weight, 1e-3))
+        weights = np.maximum(weight, 1e-3)
+        result = smooth_periodic(offsets, phase, mag, representation.n_points, weights=weights, criterion="reml")
         centre = result.y.mean(axis=1)
     y = result.y - centre[:, None] if representation.kind == "spline" else result.y
     return result.x, y, np.repeat(result.ok[:, None], representation.n_points, axis=1)
