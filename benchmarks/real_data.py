@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 import photfeh as pf
 from photfeh.archive import read_stars
@@ -23,6 +24,7 @@ from photfeh.demonstration import report_run
 from photfeh.errors import BadFile
 from photfeh.prediction import predict
 from photfeh.preparation import prepare
+from photfeh.report import figures
 from photfeh.validation.metrics import score
 from photfeh.validation.run import Run
 
@@ -40,6 +42,7 @@ def main() -> None:
     gaia(Path(options.data) / "gaia-dr3", options.runs, models)
     dekany(Path(options.data) / "dekany-grebel-2022" / "stars.parquet", options.runs, models)
     spectroscopy(Path(options.data), options.runs)
+    overview(options.runs, Path("docs/img/overview.png"))
     print(f"\n{os.cpu_count()} cores, {platform.machine()}, photfeh {pf.__version__}")
 
 
@@ -90,7 +93,7 @@ def spectroscopy(data: Path, runs: Path) -> None:
     stars["type"] = "RRab"
     made = predict(epochs, stars, model="relation")
     rows.append(against("Muraveva+ 2025 on our Fourier fit", stars["feh"], made["feh"]))
-    for name in ("ridge-fourier", "svr", "gru"):
+    for name in ("ridge-fourier", "svr"):
         dataset = Dataset.open(runs / "dekany-dataset")
         shared = np.isin(stars["source_id"], dataset.stars["source_id"].iloc[dataset.sample])
         if shared.any():
@@ -99,6 +102,26 @@ def spectroscopy(data: Path, runs: Path) -> None:
         made = predict(epochs, stars, model=model)
         rows.append(against(f"{name} trained on the I-band labels", stars["feh"], made["feh"]))
     print(markdown(pd.DataFrame(rows)))
+
+
+def overview(runs: Path, path: Path) -> None:
+    """The picture of the README: a real folded curve, and predicted against independent [Fe/H]."""
+    dataset, run = Dataset.open(runs / "gaia-relaxed-dataset"), Run.open(runs / "dekany")
+    stars = dataset.stars
+    row = int((stars["phi31_error"] - 0.08).abs().where(stars["type"] == "RRab").argmin())
+    rows = np.array([row])
+    raw, smooth = dataset.sequences("raw", rows), dataset.sequences("raw-spline", rows)
+    period = raw.feature("period")[0]
+    points, curve = raw.values[0][raw.mask[0]], smooth.values[0]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figures.light_curve(points[:, 1] / period, points[:, 0], curve=(curve[:, 1] / period, curve[:, 0]), ax=left)
+    left.set_title(f"Gaia DR3 RRab, P = {period:.4f} d, {raw.mask.sum()} epochs")
+    scored = run.score[run.score["model"] == "svr"]
+    figures.predicted_against_true(scored["feh_true"], scored["feh_pred"], ax=right)
+    right.set_title("svr from Gaia G, labels from OGLE I, out of fold")
+    figure.savefig(path, dpi=110)
+    print(f"\n{path} written")
 
 
 def against(name: str, true: pd.Series, pred: pd.Series) -> dict[str, object]:

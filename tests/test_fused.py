@@ -377,8 +377,8 @@ def test_environment_variable(value, expected):
 @pytest.mark.parametrize(
     ("shape", "lengths", "text"),
     [
-        ((3, 5), None, r"expects \(stars, steps, 2\), found \(3, 5\)"),
-        ((3, 5, 4), None, r"expects \(stars, steps, 2\), found \(3, 5, 4\)"),
+        ((3, 5), None, r"expects \(stars, steps, 2\), at least one step, found \(3, 5\)"),
+        ((3, 5, 4), None, r"expects \(stars, steps, 2\), at least one step, found \(3, 5, 4\)"),
         ((3, 5, 2), (5, 5), r"shape \(3,\), one per star, found \(2,\)"),
         ((3, 5, 2), (5, 6, 1), "within 0 and 5, the number of steps; found 1 to 6"),
         ((3, 5, 2), (5, -1, 1), "found -1 to 5"),

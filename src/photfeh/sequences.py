@@ -43,11 +43,13 @@ class Representation:
     """How folded curves become sequences of ``n_points`` steps and two channels: magnitude and phase x period [d].
 
     ``raw``: the observed points in order of phase, padded and masked, magnitudes as observed. ``raw-spline``: the
-    smoothed curve, magnitudes as observed. ``spline``: the smoothed curve minus its mean. ``smoother``: ``periodic``
-    (weighted by the robust weights, period 1, lambda by restricted maximum likelihood) on phases k / n_points; or ``founding`` (SciPy's smoothing spline, unweighted, not periodic,
-    from the smallest to the largest phase of the star, centred on the mean of its points). ``alignment``: phase 0 where
-    the first harmonic's phase is zero (``phi1``) or at maximum light (``maximum``). Raw curves of more than
-    ``n_points`` epochs are thinned evenly in phase.
+    smoothed curve, magnitudes as observed. ``spline``: the smoothed curve minus its mean.
+
+    ``smoother``: ``periodic`` (robust weights, period 1, lambda by restricted maximum likelihood) on phases
+    k / n_points; or ``founding`` (SciPy's smoothing spline, unweighted, not periodic, from the smallest to the largest
+    phase of the star, centred on the mean of its points). ``alignment``: phase 0 where the first harmonic's phase is
+    zero (``phi1``) or at maximum light (``maximum``). Raw curves of more than ``n_points`` epochs are thinned evenly
+    in phase.
     """
 
     kind: Literal["raw", "raw-spline", "spline"] = "spline"

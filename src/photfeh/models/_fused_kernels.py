@@ -46,7 +46,21 @@ from typing import Any
 import numba
 import numpy as np
 
-from photfeh.models._lanes import LANES, flush, load, multiply_add, sigmoid, spread, store, tanh, total, where_less
+from photfeh.models._lanes import (
+    LANES,
+    TILE,
+    flush,
+    load,
+    multiply_add,
+    sigmoid_and_tanh,
+    spread,
+    store,
+    tanh,
+    total,
+    transpose,
+    two_sigmoids,
+    where_less,
+)
 
 __all__ = ["CHUNK", "COLUMNS", "LANES", "ROWS", "backward", "forward"]
 
@@ -78,8 +92,8 @@ def add_product(out: Any, weights: Any, v: Any) -> None:
 
 
 @numba.njit
-def add_outer(out: Any, g: Any, first_g: int, v: Any, first_v: int, steps: int) -> None:
-    """out[column, row] += Σ_step g[step, first_g + row] v[step, first_v + column], for each star.
+def add_outer(out: Any, g: Any, g_rows: int, first_g: int, v: Any, v_rows: int, first_v: int, steps: int) -> None:
+    """out[column, row] += Σ_step g[step g_rows + first_g + row] v[step v_rows + first_v + column], for each star.
 
     Rows and columns of out beyond the matrix, up to whole tiles, take whatever stands there and are never read.
     """
@@ -91,11 +105,13 @@ def add_outer(out: Any, g: Any, first_g: int, v: Any, first_v: int, steps: int) 
             e, f = load(out, (column + 1, row)), load(out, (column + 1, row + 1))
             p, q = load(out, (column + 1, row + 2)), load(out, (column + 1, row + 3))
             i, k = first_g + row, first_v + column
-            for step in range(steps):
-                u, w = load(v, (step, k)), load(v, (step, k + 1))
-                x, y, z, t = load(g, (step, i)), load(g, (step, i + 1)), load(g, (step, i + 2)), load(g, (step, i + 3))
+            for _ in range(steps):
+                u, w = load(v, (k,)), load(v, (k + 1,))
+                x, y, z, t = load(g, (i,)), load(g, (i + 1,)), load(g, (i + 2,)), load(g, (i + 3,))
                 a, b, c, d = multiply_add(x, u, a), multiply_add(y, u, b), multiply_add(z, u, c), multiply_add(t, u, d)
                 e, f, p, q = multiply_add(x, w, e), multiply_add(y, w, f), multiply_add(z, w, p), multiply_add(t, w, q)
+                i += g_rows
+                k += v_rows
             store(out, (column, row), a)
             store(out, (column, row + 1), b)
             store(out, (column, row + 2), c)
@@ -122,7 +138,7 @@ def gru_step(a: Any, h: Any, units: int, t: int, length: Any) -> None:
     """From a = (a_n without r∘q, a_r, a_z, q) to (n, r, z, q) in place, and the state from h_{t-1} to h_t."""
     for j in range(units):
         before, q = load(h, (j,)), load(a, (3 * units + j,))
-        r, z = sigmoid(load(a, (units + j,))), sigmoid(load(a, (2 * units + j,)))
+        r, z = two_sigmoids(load(a, (units + j,)), load(a, (2 * units + j,)))
         n = tanh(multiply_add(r, q, load(a, (j,))))
         store(a, (j,), n)
         store(a, (units + j,), r)
@@ -134,8 +150,8 @@ def gru_step(a: Any, h: Any, units: int, t: int, length: Any) -> None:
 def lstm_step(a: Any, h: Any, cell: Any, units: int, t: int, length: Any) -> None:
     """From a = (a_i, a_f, a_g, a_o, anything) to (i, f, g, o, c_t) in place, and both states to step t."""
     for j in range(units):
-        i, f = sigmoid(load(a, (j,))), sigmoid(load(a, (units + j,)))
-        g, o = tanh(load(a, (2 * units + j,))), sigmoid(load(a, (3 * units + j,)))
+        i, f = two_sigmoids(load(a, (j,)), load(a, (units + j,)))
+        o, g = sigmoid_and_tanh(load(a, (3 * units + j,)), load(a, (2 * units + j,)))
         before = load(cell, (j,))
         c = where_less(t, length, multiply_add(f, before, i * g), before)
         store(a, (j,), i)
@@ -187,17 +203,49 @@ def lstm_step_back(a: Any, before: Any, grad_h: Any, grad_c: Any, grad_a: Any, u
         store(grad_c, (j,), where_less(t, length, grad_cell * f, carried_c))
 
 
-# --- whole layers -------------------------------------------------------------------------------------------
-# Arrays of a layer: x (T, C, N), out and grad_out (T, D, H, N), last and grad_last (D, H, N), lengths (N,) as floats,
-# with T steps, C inputs, D directions, H units, and N stars, a multiple of LANES.
+# --- from star by star to lanes and back --------------------------------------------------------------------
 
 
 @numba.njit
-def read_step(x: Any, t: int, star: int, length: Any, v: Any) -> None:
-    """Copy x_t of a block to v, with 0 for stars that have ended, so that padding may hold anything."""
-    zero = spread(x.dtype.type(0))
-    for c in range(x.shape[1]):
-        store(v, (c,), where_less(t, length, load(x, (t, c, star)), zero))
+def read_stars(x: Any, star: int, first: int, count: int, rows: Any, begin: int) -> None:
+    """rows[begin + i] = x[star ..., first + i] for i < count, of the stars of a block that exist."""
+    stars, done = min(LANES, len(x) - star), 0
+    if stars == LANES:
+        done = count // TILE * TILE
+        for i in range(0, done, TILE):
+            for lane in range(0, LANES, TILE):
+                transpose(x, (star + lane, first + i), rows, (begin + i, lane))
+    for lane in range(stars):
+        for i in range(done, count):
+            rows[begin + i, lane] = x[star + lane, first + i]
+
+
+@numba.njit
+def write_stars(rows: Any, x: Any, star: int, first: int, count: int) -> None:
+    """x[star ..., first + i] = rows[i] for i < count, of the stars of a block that exist."""
+    stars, done = min(LANES, len(x) - star), 0
+    if stars == LANES:
+        done = count // TILE * TILE
+        for i in range(0, done, TILE):
+            for lane in range(0, LANES, TILE):
+                transpose(rows, (i, lane), x, (star + lane, first + i))
+    for lane in range(stars):
+        for i in range(done, count):
+            x[star + lane, first + i] = rows[i, lane]
+
+
+@numba.njit
+def clear_after(rows: Any, first: int, count: int, t: int, length: Any) -> None:
+    """Set rows of step t to 0 for stars that have ended, so that padding may hold anything."""
+    zero = spread(rows.dtype.type(0))
+    for row in range(first, first + count):
+        store(rows, (row,), where_less(t, length, load(rows, (row,)), zero))
+
+
+# --- whole layers -------------------------------------------------------------------------------------------
+# Arrays of a layer: x and grad_x (N, T C), out and grad_out (N, T D H), last and grad_last (D, N, H), with N stars,
+# T steps, C inputs, D directions, H units; lengths (blocks LANES,), as floats, 0 for stars that do not exist.
+# A direction is run in chunks of steps that are brought from the layout of torch, star by star, to lanes.
 
 
 @numba.njit
@@ -205,36 +253,46 @@ def run_direction(
     x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, star: int, d: int
 ) -> None:
     """One block in one direction; saved is (T, rows, LANES), or (1, rows, LANES) if nothing is to be kept."""
-    inputs, units = x.shape[1], last.shape[1]
+    inputs, units, kind = len(w_x), len(w_h), x.dtype
+    width = len(last) * units
     length, end = load(lengths, (star,)), int(lengths[star : star + LANES].max())
-    v, cell = np.zeros((inputs + units, LANES), x.dtype), np.zeros((units, LANES), x.dtype)
-    h, zero, keep = v[inputs:], spread(x.dtype.type(0)), len(saved) > 1
-    for i in range(end):
-        t = i if d == 0 else end - 1 - i
-        a = saved[t if keep else 0]
-        read_step(x, t, star, length, v)
-        for row in range(4 * units):
-            store(a, (row,), spread(bias[row]))
-        add_product(a, w_x, v)
-        add_product(a if lstm else a[units:], w_h, h)
-        if lstm:
-            lstm_step(a, h, cell, units, t, length)
-        else:
-            gru_step(a, h, units, t, length)
-        for j in range(units):
-            store(out, (t, d, j, star), where_less(t, length, load(h, (j,)), zero))
-    for j in range(units):
-        store(last, (d, j, star), load(h, (j,)))
+    xs, hs = np.empty((CHUNK * inputs, LANES), kind), np.empty((CHUNK * width, LANES), kind)
+    h, cell, zero = np.zeros((units, LANES), kind), np.zeros((units, LANES), kind), spread(kind.type(0))
+    chunks, keep = -(-end // CHUNK), len(saved) > 1
+    for chunk in range(chunks) if d == 0 else range(chunks - 1, -1, -1):
+        start = chunk * CHUNK
+        size = min(CHUNK, end - start)
+        read_stars(x, star, start * inputs, size * inputs, xs, 0)
+        if d > 0:  # the first direction has already written its half of the outputs
+            read_stars(out, star, start * width, size * width, hs, 0)
+        for s in range(size) if d == 0 else range(size - 1, -1, -1):
+            t = start + s
+            a = saved[t if keep else 0]
+            clear_after(xs, s * inputs, inputs, t, length)
+            for row in range(4 * units):
+                store(a, (row,), spread(bias[row]))
+            add_product(a, w_x, xs[s * inputs :])
+            add_product(a if lstm else a[units:], w_h, h)
+            if lstm:
+                lstm_step(a, h, cell, units, t, length)
+            else:
+                gru_step(a, h, units, t, length)
+            for j in range(units):
+                store(hs, (s * width + d * units + j,), where_less(t, length, load(h, (j,)), zero))
+        write_stars(hs, out, star, start * width, size * width)
+    for lane in range(min(LANES, len(x) - star)):
+        out[star + lane, end * width :] = 0
+        last[d, star + lane] = h[:, lane]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def forward(
     x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, blocks: Any
 ) -> None:
-    """Run a layer over ``blocks`` (first, stop) of stars.
+    """Run a layer over ``blocks`` (first, stop) of stars and fill out, last and saved.
 
-    w_x (D, C, rows) and w_h (D, H, rows) are padded in their last axis, bias is (D, 4 H), out and last are zeros.
-    saved (blocks, D, T, rows, LANES) is filled for :func:`backward`; with no blocks in it, nothing is kept.
+    w_x (D, C, rows) and w_h (D, H, rows) are padded in their last axis, bias is (D, 4 H). saved (blocks, D, T, rows,
+    LANES) is for :func:`backward`; with no blocks in it, nothing is kept.
     """
     scratch = np.empty((1, saved.shape[3], LANES), x.dtype)
     for block in range(*blocks):
@@ -244,27 +302,16 @@ def forward(
 
 
 @numba.njit
-def read_back(
-    x: Any, out: Any, grad_out: Any, t: int, d: int, before: int, star: int, length: Any, v: Any, grad_h: Any
-) -> None:
-    """Set v = (x_t, h_{t-1}) and add the gradient that reaches h_t from outside to ∂h_t."""
-    inputs, zero = x.shape[1], spread(x.dtype.type(0))
-    read_step(x, t, star, length, v)
-    for j in range(out.shape[2]):
-        store(v, (inputs + j,), load(out, (before, d, j, star)) if before >= 0 else zero)
-        if len(grad_out):
-            grad = where_less(t, length, load(grad_out, (t, d, j, star)), zero)
-            store(grad_h, (j,), load(grad_h, (j,)) + grad)
-
-
-@numba.njit
-def add_input_gradient(grad_x: Any, t: int, star: int, w_x: Any, g: Any, scratch: Any) -> None:
-    """∂x_t += W_xᵀ ∂a; both directions of a layer add to it."""
-    for c in range(grad_x.shape[1]):
-        store(scratch, (c,), load(grad_x, (t, c, star)))
-    add_product(scratch, w_x, g)
-    for c in range(grad_x.shape[1]):
-        store(grad_x, (t, c, star), load(scratch, (c,)))
+def read_before(out: Any, star: int, start: int, size: int, end: int, width: int, d: int, hs: Any) -> None:
+    """Set hs = h_{t-1} for the steps of a chunk: outputs of the neighbouring steps, 0 where the direction begins."""
+    if d == 0:
+        skip = width if start == 0 else 0
+        hs[:skip] = 0
+        read_stars(out, star, (start - 1) * width + skip, size * width - skip, hs, skip)
+    else:
+        count = min(size, end - start - 1) * width
+        read_stars(out, star, (start + 1) * width, count, hs, 0)
+        hs[count:] = 0
 
 
 @numba.njit
@@ -273,34 +320,55 @@ def run_direction_back(
     grad_x: Any, grad_wx: Any, grad_wh: Any, grad_b: Any, lstm: bool, star: int, d: int,
 ) -> None:  # fmt: skip
     """One block in one direction, from the last step that was processed to the first."""
-    inputs, units, kind = x.shape[1], out.shape[2], x.dtype
+    units, steps, kind = grad_last.shape[2], len(saved), x.dtype
+    inputs, width, rows = x.shape[1] // steps, out.shape[1] // steps, 4 * units
     length, end = load(lengths, (star,)), int(lengths[star : star + LANES].max())
     grad_h, grad_c = np.zeros((units + ROWS, LANES), kind), np.zeros((units, LANES), kind)
-    v = np.zeros((CHUNK, inputs + units + COLUMNS, LANES), kind)  # (x_t, h_{t-1}) of the steps of a chunk
-    g = np.zeros((CHUNK, 4 * units + ROWS, LANES), kind)  # their ∂a
+    xs, grad_xs = np.empty((CHUNK * inputs + COLUMNS, LANES), kind), np.empty((CHUNK * inputs + ROWS, LANES), kind)
+    hs, grad_hs = np.empty((CHUNK * width + COLUMNS, LANES), kind), np.empty((CHUNK * width, LANES), kind)
+    g = np.empty((CHUNK * rows + ROWS, LANES), kind)
     sum_x, sum_h = np.zeros((*grad_wx.shape, LANES), kind), np.zeros((*grad_wh.shape, LANES), kind)
-    sum_b, scratch = np.zeros((1, 4 * units, LANES), kind), np.zeros((inputs + ROWS, LANES), kind)
-    first_row, held = 0 if lstm else units, 0
-    for j in range(units):
-        store(grad_h, (j,), load(grad_last, (d, j, star)))
-    for i in range(end):
-        t, before = (end - 1 - i, end - 2 - i) if d == 0 else (i, i + 1 if i + 1 < end else -1)
-        read_back(x, out, grad_out, t, d, before, star, length, v[held], grad_h)
-        if lstm:
-            cell = saved[before, 4 * units :] if before >= 0 else np.zeros((units, LANES), kind)
-            lstm_step_back(saved[t], cell, grad_h, grad_c, g[held], units, t, length)
+    sum_b, first_row = np.zeros((1, rows, LANES), kind), 0 if lstm else units
+    for lane in range(min(LANES, len(x) - star)):
+        grad_h[:units, lane] = grad_last[d, star + lane]
+    chunks = -(-end // CHUNK)
+    for chunk in range(chunks - 1, -1, -1) if d == 0 else range(chunks):
+        start = chunk * CHUNK
+        size = min(CHUNK, end - start)
+        read_stars(x, star, start * inputs, size * inputs, xs, 0)
+        read_before(out, star, start, size, end, width, d, hs)
+        if len(grad_out):
+            read_stars(grad_out, star, start * width, size * width, grad_hs, 0)
+        if len(grad_x) and d > 0:
+            read_stars(grad_x, star, start * inputs, size * inputs, grad_xs, 0)
         else:
-            gru_step_back(saved[t], v[held, inputs:], grad_h, g[held], units, t, length)
-        add_product(grad_h, w_h, g[held, first_row:])
+            grad_xs[:] = 0
+        for s in range(size - 1, -1, -1) if d == 0 else range(size):
+            t = start + s
+            first_h, first_g = s * width + d * units, s * rows
+            clear_after(xs, s * inputs, inputs, t, length)
+            clear_after(hs, first_h, units, t, length)
+            if len(grad_out):
+                clear_after(grad_hs, first_h, units, t, length)
+                for j in range(units):
+                    store(grad_h, (j,), load(grad_h, (j,)) + load(grad_hs, (first_h + j,)))
+            if lstm:
+                before = t - 1 if d == 0 else t + 1
+                cell = saved[before, rows:] if 0 <= before < end else np.zeros((units, LANES), kind)
+                lstm_step_back(saved[t], cell, grad_h, grad_c, g[first_g:], units, t, length)
+            else:
+                gru_step_back(saved[t], hs[first_h:], grad_h, g[first_g:], units, t, length)
+            add_product(grad_h, w_h, g[first_g + first_row :])
+            if len(grad_x):
+                add_product(grad_xs[s * inputs :], w_x, g[first_g:])
+            for row in range(rows):
+                store(sum_b, (0, row), load(sum_b, (0, row)) + load(g, (first_g + row,)))
+        add_outer(sum_x, g, rows, 0, xs, inputs, 0, size)
+        add_outer(sum_h, g, rows, first_row, hs, width, d * units, size)
         if len(grad_x):
-            add_input_gradient(grad_x, t, star, w_x, g[held], scratch)
-        for row in range(4 * units):
-            store(sum_b, (0, row), load(sum_b, (0, row)) + load(g, (held, row)))
-        held += 1
-        if held == CHUNK or i == end - 1:
-            add_outer(sum_x, g, 0, v, 0, held)
-            add_outer(sum_h, g, first_row, v, inputs, held)
-            held = 0
+            write_stars(grad_xs, grad_x, star, start * inputs, size * inputs)
+    for lane in range(min(LANES, len(grad_x) - star)):
+        grad_x[star + lane, end * inputs :] = 0
     add_totals(grad_wx, sum_x)
     add_totals(grad_wh, sum_h)
     add_totals(grad_b, sum_b)
@@ -314,9 +382,9 @@ def backward(
     """Gradients of a layer over ``blocks`` (first, stop) of stars, from what :func:`forward` left.
 
     w_x (D, rows, C) and w_h (D, rows, H) are the transposed weights, padded in their last axis. grad_out and grad_x may
-    be of length 0: no gradient comes in or is wanted there. The gradients (zeros) of x, of the weights, grad_wx
-    (blocks, D, C, rows) and grad_wh (blocks, D, H, rows), and of the bias, grad_b (blocks, D, 1, 4 H), are filled; each
-    block has its own, so that their sum does not depend on the number of threads.
+    be of length 0: no gradient comes in or is wanted there. grad_x is filled, and so are the gradients (zeros) of the
+    weights, grad_wx (blocks, D, C, rows) and grad_wh (blocks, D, H, rows), and of the bias, grad_b (blocks, D, 1, 4 H):
+    each block has its own, so that their sum does not depend on the number of threads.
     """
     for block in range(*blocks):
         for d in range(len(w_x)):

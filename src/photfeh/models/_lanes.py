@@ -26,21 +26,26 @@ intrinsic: Any = extending.intrinsic
 
 __all__ = [
     "LANES",
+    "TILE",
     "LanesType",
     "expm1",
     "flush",
     "load",
     "multiply_add",
-    "sigmoid",
+    "sigmoid_and_tanh",
     "spread",
     "store",
     "tanh",
     "total",
+    "transpose",
+    "two_sigmoids",
     "where_less",
 ]
 
 LANES = 32 if binding.get_host_cpu_features().get("avx512f", False) else 16
 """Stars per block: two vector registers on AVX-512 and AVX2, enough to hide the latency of a multiply-add."""
+TILE = LANES // 2
+"""Side of the squares in which matrices are transposed: one register."""
 
 
 class LanesType(types.Type):
@@ -64,13 +69,17 @@ def _constant(vector: ir.VectorType, value: float) -> ir.Constant:
     return ir.Constant(vector, [ir.Constant(vector.element, value)] * LANES)
 
 
+def _indices(numbers: list[int]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), numbers)
+
+
 def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """Put a scalar into every lane; lanes stay as they are."""
     if isinstance(value.type, ir.VectorType):
         return value
     undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     single = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+    return builder.shuffle_vector(single, undefined, _indices([0] * LANES))
 
 
 def _call(builder: ir.IRBuilder, name: str, *args: ir.Value) -> ir.Value:
@@ -121,6 +130,40 @@ def store(_: Any, array: Any, index: Any, lanes: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, index, lanes), generate
+
+
+@intrinsic
+def transpose(_: Any, source: Any, index: Any, target: Any, place: Any) -> Any:
+    """target[place + (j, i)] = source[index + (i, j)] for i, j < TILE, of two-dimensional arrays."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        kind = ir.VectorType(context.get_data_type(source.dtype), TILE)
+
+        def row(which: int, number: int) -> ir.Value:
+            sides = zip(signature.args[which + 1], cgutils.unpack_tuple(builder, args[which + 1]), strict=True)
+            first, second = (context.cast(builder, value, side, types.intp) for side, value in sides)
+            first = builder.add(first, ir.Constant(first.type, number))
+            view = context.make_array(signature.args[which])(context, builder, args[which])
+            address = cgutils.get_item_pointer(context, builder, signature.args[which], view, [first, second])
+            return builder.bitcast(address, kind.as_pointer())
+
+        rows = [builder.load(row(0, i)) for i in range(TILE)]
+        for value in rows:
+            value.align = source.dtype.bitwidth // 8
+        step = 1
+        while step < TILE:  # exchange the off-diagonal squares of side 1, 2, 4 ...
+            low = [j if not j & step else TILE + j - step for j in range(TILE)]
+            high = [j + step if not j & step else TILE + j for j in range(TILE)]
+            for i in range(TILE):
+                if not i & step:
+                    pair = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = (builder.shuffle_vector(*pair, _indices(mask)) for mask in (low, high))
+            step *= 2
+        for j in range(TILE):
+            builder.store(rows[j], row(2, j)).align = source.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(source, index, target, place), generate
 
 
 @intrinsic
@@ -176,9 +219,8 @@ def total(_: Any, lanes: Any) -> Any:
         value, width = args[0], LANES
         while width > 1:
             width //= 2
-            index = ir.VectorType(ir.IntType(32), width)
             low, high = (
-                builder.shuffle_vector(value, value, ir.Constant(index, list(range(start, start + width))))
+                builder.shuffle_vector(value, value, _indices(list(range(start, start + width))))
                 for start in (0, width)
             )
             value = builder.fadd(low, high)
@@ -226,10 +268,10 @@ def expm1(_: Any, x: Any) -> Any:
     """exp(x) - 1 to rounding, also for small x, without a branch or a call, so that it stays in registers.
 
     x = n ln2 + r with |r| <= ln2 / 2; the Taylor polynomial of exp(r) - 1; then 2^n is made by writing n into the bits
-    of the exponent: exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1). Arguments are cut at ±80 (float64: ±700).
+    of the exponent: exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1). Arguments are cut at ±40 (float64: ±350).
     """
     single = x.dtype == types.float32
-    degree, limit, mantissa, bias, word = (7, 80.0, 23, 127, 32) if single else (13, 700.0, 52, 1023, 64)
+    degree, limit, mantissa, bias, word = (7, 40.0, 23, 127, 32) if single else (13, 350.0, 52, 1023, 64)
     # ln2 in two parts, the first with few enough bits that n times it is exact (Cody & Waite 1980)
     high, low = (
         (0.693359375, -2.12194440054690583e-4) if single else (6.93147180369123816490e-1, 1.90821492927058770002e-10)
@@ -259,12 +301,29 @@ def expm1(_: Any, x: Any) -> Any:
     return x(x), generate
 
 
-@numba.njit(error_model="numpy")
-def sigmoid(x: Any) -> Any:
-    return 1.0 / (2.0 + expm1(0.0 - x))
+# The last two functions share a division, the slowest instruction, between two results. expm1 is cut so that the
+# product of two denominators stays finite.
 
 
 @numba.njit(error_model="numpy")
 def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
     m = expm1(2.0 * x)
     return m / (m + 2.0)
+
+
+@numba.njit(error_model="numpy")
+def two_sigmoids(x: Any, y: Any) -> Any:
+    """Logistic function of x and of y."""
+    a, b = 2.0 + expm1(0.0 - x), 2.0 + expm1(0.0 - y)
+    inverse = 1.0 / (a * b)
+    return b * inverse, a * inverse
+
+
+@numba.njit(error_model="numpy")
+def sigmoid_and_tanh(x: Any, y: Any) -> Any:
+    """Logistic function of x and hyperbolic tangent of y."""
+    a, m = 2.0 + expm1(0.0 - x), expm1(2.0 * y)
+    b = m + 2.0
+    inverse = 1.0 / (a * b)
+    return b * inverse, m * a * inverse

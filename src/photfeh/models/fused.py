@@ -103,10 +103,10 @@ def _run(module: GRU | LSTM, x: Tensor, lengths: Tensor | None) -> tuple[Tensor,
 
 
 def _check(module: GRU | LSTM, x: Tensor, lengths: Tensor | None) -> Tensor | None:
-    if x.ndim != 3 or x.shape[2] != module.input_size:
+    if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != module.input_size:
         raise BadInput(
             f"a recurrent layer with {module.input_size} inputs expects (stars, steps, {module.input_size}), "
-            f"found {tuple(x.shape)}."
+            f"at least one step, found {tuple(x.shape)}."
         )
     if lengths is None:
         return None
@@ -176,19 +176,18 @@ def _forward(
     lstm: bool, lengths: Tensor | None, x: Tensor, weights: Any, *, keep: bool
 ) -> tuple[Tensor, Tensor, Array]:
     """Output (N, T, D H), final state (D, N, H) and what the backward pass needs."""
-    n = len(x)
-    inputs, (w_x, w_h, bias) = _stars_last(x), _gather(weights, lstm)
-    steps, _, stars = inputs.shape
+    (n, steps, _), (w_x, w_h, bias) = x.shape, _gather(weights, lstm)
+    inputs = _flat(x)
     directions, units = bias.shape[0], w_h.shape[2]
-    out = np.zeros((steps, directions, units, stars), inputs.dtype)
-    last = np.zeros((directions, units, stars), inputs.dtype)
-    rows = (5 if lstm else 4) * units + ROWS
-    saved = np.empty((stars // LANES if keep else 0, directions, steps, rows, LANES), inputs.dtype)
+    out = np.empty((n, steps * directions * units), inputs.dtype)
+    last = np.empty((directions, n, units), inputs.dtype)
+    ends = _ends(lengths, n, steps, inputs.dtype)
+    blocks, rows = len(ends) // LANES, (5 if lstm else 4) * units + ROWS
+    saved = np.empty((blocks if keep else 0, directions, steps, rows, LANES), inputs.dtype)
     padded = [_padded(w.transpose(0, 2, 1), (1, 1, ROWS)) for w in (w_x, w_h)]
-    ends = _float_lengths(lengths, n, stars, steps, inputs.dtype)
-    _in_threads(forward, stars // LANES, inputs, ends, *padded, bias, out, last, saved, lstm)
-    output = out.reshape(steps, directions * units, stars)[..., :n].transpose(2, 0, 1)
-    return torch.from_numpy(output), torch.from_numpy(last[..., :n].transpose(0, 2, 1)), saved
+    _in_threads(forward, blocks, inputs, ends, *padded, bias, out, last, saved, lstm)
+    output = torch.from_numpy(out.reshape(n, steps, directions * units))
+    return output, torch.from_numpy(last), saved
 
 
 def _backward(
@@ -203,24 +202,20 @@ def _backward(
     wants_x: bool,
 ) -> list[Tensor | None]:
     """Gradients of x (None unless wanted) and of the weights."""
-    n = len(x)
-    inputs, (w_x, w_h, _) = _stars_last(x), _gather(weights, lstm)
-    (steps, _, stars), blocks = inputs.shape, len(saved)
-    (directions, _, units), dtype = w_h.shape, inputs.dtype
-    shape = (steps, directions, units, stars)
-    out = _stars_last(output).reshape(shape)
-    empty = np.empty((0, *shape[1:]), dtype)
-    grad_out = empty if grad_output is None else _stars_last(grad_output).reshape(shape)
-    last = np.zeros(shape[1:], dtype)
+    (n, steps, _), (w_x, w_h, _) = x.shape, _gather(weights, lstm)
+    inputs, out = _flat(x), _flat(output)
+    (directions, _, units), blocks, dtype = w_h.shape, len(saved), inputs.dtype
+    grad_out = out[:0] if grad_output is None else _flat(grad_output)
+    last = np.zeros((directions, n, units), dtype)
     if grad_last is not None:
-        last[..., :n] = grad_last.detach().permute(0, 2, 1).numpy()
-    grad_x = np.zeros_like(inputs) if wants_x else np.empty((0, *inputs.shape[1:]), dtype)
+        last[:] = grad_last.numpy()
+    grad_x = np.empty_like(inputs) if wants_x else inputs[:0]
     grad_wx, grad_wh = (
         np.zeros((blocks, *_padded(w.transpose(0, 2, 1), (1, COLUMNS, ROWS)).shape), dtype) for w in (w_x, w_h)
     )
     grad_b = np.zeros((blocks, directions, 1, 4 * units), dtype)
     padded = [_padded(w, (1, 1, ROWS)) for w in (w_x, w_h)]
-    ends = _float_lengths(lengths, n, stars, steps, dtype)
+    ends = _ends(lengths, n, steps, dtype)
     _in_threads(
         backward, blocks, inputs, ends, *padded, out, saved, grad_out, last, grad_x, grad_wx, grad_wh, grad_b, lstm
     )
@@ -228,7 +223,7 @@ def _backward(
         g.sum(axis=0)[:, : w.shape[2], : w.shape[1]].transpose(0, 2, 1) for g, w in ((grad_wx, w_x), (grad_wh, w_h))
     )
     result = _scatter(sum_x, sum_h, grad_b.sum(axis=(0, 2)), lstm)
-    return [torch.from_numpy(grad_x[..., :n].transpose(2, 0, 1)) if wants_x else None, *result]
+    return [torch.from_numpy(grad_x.reshape(x.shape)) if wants_x else None, *result]
 
 
 def _gather(weights: Any, lstm: bool) -> tuple[Array, Array, Array]:
@@ -262,24 +257,21 @@ def _scatter(grad_x: Array, grad_h: Array, grad_b: Array, lstm: bool) -> list[Te
     return [torch.from_numpy(np.array(part[d])) for d in range(len(grad_b)) for part in parts]
 
 
-def _stars_last(tensor: Tensor) -> Array:
-    """(N, T, F) -> (T, F, N), contiguous, N padded with zeros to whole blocks; no copy of what came from here."""
-    array = tensor.detach().permute(1, 2, 0).numpy()
-    return np.asarray(_padded(array, (1, 1, LANES)))
+def _flat(tensor: Tensor) -> Array:
+    """(N, T, F) -> (N, T F), contiguous, not copied if it is so already."""
+    array = np.ascontiguousarray(tensor.detach().numpy())
+    return array.reshape(len(array), array.shape[1] * array.shape[2])
 
 
 def _padded(array: Array, multiples: tuple[int, ...]) -> Array:
     """Contiguous, every axis padded with zeros to a multiple."""
-    shape = tuple(-(-size // multiple) * multiple for size, multiple in zip(array.shape, multiples, strict=True))
-    if shape == array.shape:
-        return np.ascontiguousarray(array)
-    result = np.zeros(shape, array.dtype)
-    result[tuple(slice(size) for size in array.shape)] = array
-    return result
+    sizes = [-size % multiple for size, multiple in zip(array.shape, multiples, strict=True)]
+    return np.ascontiguousarray(np.pad(array, [(0, size) for size in sizes]))
 
 
-def _float_lengths(lengths: Tensor | None, n: int, stars: int, steps: int, dtype: Any) -> Array:
-    result = np.zeros(stars, dtype)
+def _ends(lengths: Tensor | None, n: int, steps: int, dtype: Any) -> Array:
+    """Lengths as the kernels want them: floats, for whole blocks of stars, 0 for those that do not exist."""
+    result = np.zeros(-(-n // LANES) * LANES, dtype)
     result[:n] = steps if lengths is None else lengths.cpu().numpy()
     return result
 

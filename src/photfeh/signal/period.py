@@ -211,7 +211,9 @@ def _score(left: FloatArray, lane: int, factor: FloatArray) -> float:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _zoom(star: FloatArray, middle: float, step: float, factor: FloatArray, work: Workspace) -> tuple[float, float, float]:
+def _zoom(
+    star: FloatArray, middle: float, step: float, factor: FloatArray, work: Workspace
+) -> tuple[float, float, float]:
     """Frequency, score and residual fraction (all H harmonics) of the best lane around ``middle``, by a parabola."""
     start = middle - (_LANES // 2) * step
     _sum_block(star, start, len(factor), work)
