@@ -28,7 +28,7 @@ __all__ = ["Demonstration", "demonstrate", "report_run"]
 Progress = Callable[[str, int, int], None]
 
 _MODELS = ("ridge-fourier", "svr", "gru")
-_QUICK = {"gru": {"epochs": 40, "patience": 40}}
+_QUICK = {"gru": {"epochs": 40, "batch_size": 64, "learning_rate": 0.03}}
 _CURVE_STARS = 1000
 _CURVE_STEP = 2
 

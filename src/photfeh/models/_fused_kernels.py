@@ -65,7 +65,7 @@ from photfeh.models._lanes import (
 __all__ = ["CHUNK", "COLUMNS", "LANES", "ROWS", "backward", "forward"]
 
 ROWS, COLUMNS = 4, 2
-"""Rows and columns of a tile that stays in registers; weights are padded with zeros to multiples of them."""
+"""Rows and columns of a tile that stays in registers."""
 CHUNK = 16
 """Steps whose weight gradients are summed in registers before they go to memory."""
 
@@ -73,18 +73,40 @@ CHUNK = 16
 # --- matrices times lanes -----------------------------------------------------------------------------------
 
 
+# Weights come in tiles (rows / ROWS, columns, ROWS), padded with rows of zeros.
+
+
 @numba.njit
 def add_product(out: Any, weights: Any, v: Any) -> None:
-    """out[row] += Σ_k weights[k, row] v[k], where out and v hold rows of lanes."""
-    columns, rows = weights.shape
-    for row in range(0, rows, ROWS):
+    """out[row] += Σ_k weights[row, k] v[k], where out and v hold rows of lanes."""
+    tiles, columns, _ = weights.shape
+    for tile in range(tiles):
+        row = tile * ROWS
         a, b, c, d = load(out, (row,)), load(out, (row + 1,)), load(out, (row + 2,)), load(out, (row + 3,))
         for k in range(columns):
             u = load(v, (k,))
-            a = multiply_add(weights[k, row], u, a)
-            b = multiply_add(weights[k, row + 1], u, b)
-            c = multiply_add(weights[k, row + 2], u, c)
-            d = multiply_add(weights[k, row + 3], u, d)
+            a, b = multiply_add(weights[tile, k, 0], u, a), multiply_add(weights[tile, k, 1], u, b)
+            c, d = multiply_add(weights[tile, k, 2], u, c), multiply_add(weights[tile, k, 3], u, d)
+        store(out, (row,), a)
+        store(out, (row + 1,), b)
+        store(out, (row + 2,), c)
+        store(out, (row + 3,), d)
+
+
+@numba.njit
+def set_products(out: Any, bias: Any, w_x: Any, x: Any, w_h: Any, h: Any) -> None:
+    """out[row] = bias[row] + Σ_k w_x[row, k] x[k] + Σ_k w_h[row, k] h[k]; one of the weights may have no rows."""
+    for tile in range(max(len(w_x), len(w_h))):
+        row = tile * ROWS
+        a, b, c, d = spread(bias[row]), spread(bias[row + 1]), spread(bias[row + 2]), spread(bias[row + 3])
+        for k in range(w_x.shape[1] if len(w_x) else 0):
+            u = load(x, (k,))
+            a, b = multiply_add(w_x[tile, k, 0], u, a), multiply_add(w_x[tile, k, 1], u, b)
+            c, d = multiply_add(w_x[tile, k, 2], u, c), multiply_add(w_x[tile, k, 3], u, d)
+        for k in range(w_h.shape[1] if len(w_h) else 0):
+            u = load(h, (k,))
+            a, b = multiply_add(w_h[tile, k, 0], u, a), multiply_add(w_h[tile, k, 1], u, b)
+            c, d = multiply_add(w_h[tile, k, 2], u, c), multiply_add(w_h[tile, k, 3], u, d)
         store(out, (row,), a)
         store(out, (row + 1,), b)
         store(out, (row + 2,), c)
@@ -123,6 +145,16 @@ def add_outer(out: Any, g: Any, g_rows: int, first_g: int, v: Any, v_rows: int, 
 
 
 @numba.njit
+def add_rows(out: Any, g: Any, steps: int) -> None:
+    """out[row] += Σ_step g[step len(out) + row], for each star."""
+    for row in range(len(out)):
+        a = load(out, (row,))
+        for step in range(steps):
+            a = a + load(g, (step * len(out) + row,))
+        store(out, (row,), a)
+
+
+@numba.njit
 def add_totals(out: Any, sums: Any) -> None:
     """Sums over the stars of a block."""
     for i in range(out.shape[0]):
@@ -131,6 +163,20 @@ def add_totals(out: Any, sums: Any) -> None:
 
 
 # --- one step of a cell -------------------------------------------------------------------------------------
+
+
+@numba.njit
+def gru_products(a: Any, bias: Any, w_x: Any, x: Any, w_h: Any, h: Any) -> None:
+    """Set a = (a_n without r∘q, a_r, a_z, q); tiles of w_x are those of n, then of r and z, of w_h r and z, then q.
+
+    Each product may write up to a tile beyond its rows, so they come in this order.
+    """
+    units = len(h)
+    tiles = -(-units // ROWS)
+    both = len(w_x) - tiles
+    set_products(a, bias, w_x[:tiles], x, w_h[:0], h)
+    set_products(a[units:], bias[units:], w_x[tiles:], x, w_h[:both], h)
+    set_products(a[3 * units :], bias[3 * units :], w_x[:0], x, w_h[both:], h)
 
 
 @numba.njit
@@ -242,6 +288,13 @@ def clear_after(rows: Any, first: int, count: int, t: int, length: Any) -> None:
         store(rows, (row,), where_less(t, length, load(rows, (row,)), zero))
 
 
+@numba.njit
+def block_lengths(lengths: Any, star: int) -> Any:
+    """Lengths of the stars of a block, the shortest and the longest."""
+    block = lengths[star : star + LANES]
+    return load(lengths, (star,)), int(block.min()), int(block.max())
+
+
 # --- whole layers -------------------------------------------------------------------------------------------
 # Arrays of a layer: x and grad_x (N, T C), out and grad_out (N, T D H), last and grad_last (D, N, H), with N stars,
 # T steps, C inputs, D directions, H units; lengths (blocks LANES,), as floats, 0 for stars that do not exist.
@@ -253,9 +306,9 @@ def run_direction(
     x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, star: int, d: int
 ) -> None:
     """One block in one direction; saved is (T, rows, LANES), or (1, rows, LANES) if nothing is to be kept."""
-    inputs, units, kind = len(w_x), len(w_h), x.dtype
+    inputs, units, kind = w_x.shape[1], w_h.shape[1], x.dtype
     width = len(last) * units
-    length, end = load(lengths, (star,)), int(lengths[star : star + LANES].max())
+    length, shortest, end = block_lengths(lengths, star)
     xs, hs = np.empty((CHUNK * inputs, LANES), kind), np.empty((CHUNK * width, LANES), kind)
     h, cell, zero = np.zeros((units, LANES), kind), np.zeros((units, LANES), kind), spread(kind.type(0))
     chunks, keep = -(-end // CHUNK), len(saved) > 1
@@ -268,14 +321,13 @@ def run_direction(
         for s in range(size) if d == 0 else range(size - 1, -1, -1):
             t = start + s
             a = saved[t if keep else 0]
-            clear_after(xs, s * inputs, inputs, t, length)
-            for row in range(4 * units):
-                store(a, (row,), spread(bias[row]))
-            add_product(a, w_x, xs[s * inputs :])
-            add_product(a if lstm else a[units:], w_h, h)
+            if t >= shortest:
+                clear_after(xs, s * inputs, inputs, t, length)
             if lstm:
+                set_products(a, bias, w_x, xs[s * inputs :], w_h, h)
                 lstm_step(a, h, cell, units, t, length)
             else:
+                gru_products(a, bias, w_x, xs[s * inputs :], w_h, h)
                 gru_step(a, h, units, t, length)
             for j in range(units):
                 store(hs, (s * width + d * units + j,), where_less(t, length, load(h, (j,)), zero))
@@ -291,8 +343,8 @@ def forward(
 ) -> None:
     """Run a layer over ``blocks`` (first, stop) of stars and fill out, last and saved.
 
-    w_x (D, C, rows) and w_h (D, H, rows) are padded in their last axis, bias is (D, 4 H). saved (blocks, D, T, rows,
-    LANES) is for :func:`backward`; with no blocks in it, nothing is kept.
+    w_x and w_h are the weights of each direction in tiles, bias is (D, 4 H + ROWS). saved (blocks, D, T, rows, LANES)
+    is for :func:`backward`; with no blocks in it, nothing is kept.
     """
     scratch = np.empty((1, saved.shape[3], LANES), x.dtype)
     for block in range(*blocks):
@@ -322,7 +374,7 @@ def run_direction_back(
     """One block in one direction, from the last step that was processed to the first."""
     units, steps, kind = grad_last.shape[2], len(saved), x.dtype
     inputs, width, rows = x.shape[1] // steps, out.shape[1] // steps, 4 * units
-    length, end = load(lengths, (star,)), int(lengths[star : star + LANES].max())
+    length, shortest, end = block_lengths(lengths, star)
     grad_h, grad_c = np.zeros((units + ROWS, LANES), kind), np.zeros((units, LANES), kind)
     xs, grad_xs = np.empty((CHUNK * inputs + COLUMNS, LANES), kind), np.empty((CHUNK * inputs + ROWS, LANES), kind)
     hs, grad_hs = np.empty((CHUNK * width + COLUMNS, LANES), kind), np.empty((CHUNK * width, LANES), kind)
@@ -346,10 +398,11 @@ def run_direction_back(
         for s in range(size - 1, -1, -1) if d == 0 else range(size):
             t = start + s
             first_h, first_g = s * width + d * units, s * rows
-            clear_after(xs, s * inputs, inputs, t, length)
-            clear_after(hs, first_h, units, t, length)
-            if len(grad_out):
+            if t >= shortest:
+                clear_after(xs, s * inputs, inputs, t, length)
+                clear_after(hs, first_h, units, t, length)
                 clear_after(grad_hs, first_h, units, t, length)
+            if len(grad_out):
                 for j in range(units):
                     store(grad_h, (j,), load(grad_h, (j,)) + load(grad_hs, (first_h + j,)))
             if lstm:
@@ -361,10 +414,9 @@ def run_direction_back(
             add_product(grad_h, w_h, g[first_g + first_row :])
             if len(grad_x):
                 add_product(grad_xs[s * inputs :], w_x, g[first_g:])
-            for row in range(rows):
-                store(sum_b, (0, row), load(sum_b, (0, row)) + load(g, (first_g + row,)))
         add_outer(sum_x, g, rows, 0, xs, inputs, 0, size)
         add_outer(sum_h, g, rows, first_row, hs, width, d * units, size)
+        add_rows(sum_b[0], g, size)
         if len(grad_x):
             write_stars(grad_xs, grad_x, star, start * inputs, size * inputs)
     for lane in range(min(LANES, len(grad_x) - star)):
@@ -381,8 +433,8 @@ def backward(
 ) -> None:  # fmt: skip
     """Gradients of a layer over ``blocks`` (first, stop) of stars, from what :func:`forward` left.
 
-    w_x (D, rows, C) and w_h (D, rows, H) are the transposed weights, padded in their last axis. grad_out and grad_x may
-    be of length 0: no gradient comes in or is wanted there. grad_x is filled, and so are the gradients (zeros) of the
+    w_x and w_h are the transposed weights of each direction in tiles. grad_out and grad_x may be of length 0: no
+    gradient comes in or is wanted there. grad_x is filled, and so are the gradients (zeros) of the
     weights, grad_wx (blocks, D, C, rows) and grad_wh (blocks, D, H, rows), and of the bias, grad_b (blocks, D, 1, 4 H):
     each block has its own, so that their sum does not depend on the number of threads.
     """

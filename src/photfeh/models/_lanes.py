@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import extending, types
 from numba.core import cgutils
@@ -28,7 +29,7 @@ __all__ = [
     "LANES",
     "TILE",
     "LanesType",
-    "expm1",
+    "exp2m1",
     "flush",
     "load",
     "multiply_add",
@@ -46,6 +47,8 @@ LANES = 32 if binding.get_host_cpu_features().get("avx512f", False) else 16
 """Stars per block: two vector registers on AVX-512 and AVX2, enough to hide the latency of a multiply-add."""
 TILE = LANES // 2
 """Side of the squares in which matrices are transposed: one register."""
+LOG2_E = 1.0 / math.log(2.0)
+TWO_LOG2_E = 2.0 * LOG2_E
 
 
 class LanesType(types.Type):
@@ -263,19 +266,21 @@ for _symbol, _instruction in (
     _define(_symbol, _instruction)
 
 
-@intrinsic
-def expm1(_: Any, x: Any) -> Any:
-    """exp(x) - 1 to rounding, also for small x, without a branch or a call, so that it stays in registers.
+def _series(degree: int) -> list[float]:
+    """Coefficients of (2^f - 1) / f for |f| <= 1/2: interpolation in Chebyshev nodes, nearly the best polynomial."""
+    nodes = np.polynomial.Chebyshev.interpolate(lambda f: np.expm1(f * math.log(2.0)) / f, degree, domain=[-0.5, 0.5])
+    return [float(value) for value in nodes.convert(kind=np.polynomial.Polynomial).coef]
 
-    x = n ln2 + r with |r| <= ln2 / 2; the Taylor polynomial of exp(r) - 1; then 2^n is made by writing n into the bits
-    of the exponent: exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1). Arguments are cut at ±40 (float64: ±350).
+
+@intrinsic
+def exp2m1(_: Any, y: Any) -> Any:
+    """2^y - 1 to rounding, also for small y, without a branch or a call, so that it stays in registers.
+
+    y = n + f with |f| <= 1/2: a polynomial gives 2^f - 1, and 2^n is made by writing n into the bits of the exponent;
+    then 2^y - 1 = 2^n (2^f - 1) + (2^n - 1). Arguments are cut at ±60 (float64: ±500).
     """
-    single = x.dtype == types.float32
-    degree, limit, mantissa, bias, word = (7, 40.0, 23, 127, 32) if single else (13, 350.0, 52, 1023, 64)
-    # ln2 in two parts, the first with few enough bits that n times it is exact (Cody & Waite 1980)
-    high, low = (
-        (0.693359375, -2.12194440054690583e-4) if single else (6.93147180369123816490e-1, 1.90821492927058770002e-10)
-    )
+    single = y.dtype == types.float32
+    degree, limit, mantissa, bias, word = (5, 60.0, 23, 127, 32) if single else (13, 500.0, 52, 1023, 64)
 
     def generate(_c: Any, builder: ir.IRBuilder, _s: Any, args: Any) -> ir.Value:
         (value,) = args
@@ -284,38 +289,35 @@ def expm1(_: Any, x: Any) -> Any:
         for sign, order in ((-1.0, "<"), (1.0, ">")):
             bound = _constant(kind, sign * limit)
             value = builder.select(builder.fcmp_ordered(order, value, bound), bound, value)
-        # adding 1.5 2^mantissa rounds to an integer and leaves it in the lowest bits
-        magic = _constant(kind, 1.5 * 2.0**mantissa)
-        shifted = _multiply_add(builder, value, _constant(kind, 1.0 / math.log(2.0)), magic)
-        n = builder.fsub(shifted, magic)
-        r = _multiply_add(builder, n, _constant(kind, -high), value)
-        r = _multiply_add(builder, n, _constant(kind, -low), r)
-        series = _constant(kind, 1.0 / math.factorial(degree))
-        for k in range(degree - 1, 0, -1):
-            series = _multiply_add(builder, series, r, _constant(kind, 1.0 / math.factorial(k)))
-        series = builder.fmul(series, r)
-        exponent = builder.add(builder.bitcast(shifted, integer), _constant(integer, bias))
-        power = builder.bitcast(builder.shl(exponent, _constant(integer, mantissa)), kind)
-        return _multiply_add(builder, power, series, builder.fsub(power, _constant(kind, 1.0)))
+        # adding this number rounds to an integer and leaves it, plus the bias, in the lowest bits
+        magic = _constant(kind, 1.5 * 2.0**mantissa + bias)
+        shifted = builder.fadd(value, magic)
+        fraction = builder.fsub(value, builder.fsub(shifted, magic))
+        *lower, series = (_constant(kind, coefficient) for coefficient in _series(degree))
+        for coefficient in reversed(lower):
+            series = _multiply_add(builder, series, fraction, coefficient)
+        power = builder.bitcast(builder.shl(builder.bitcast(shifted, integer), _constant(integer, mantissa)), kind)
+        scale = builder.fmul(power, fraction)
+        return _multiply_add(builder, scale, series, builder.fsub(power, _constant(kind, 1.0)))
 
-    return x(x), generate
+    return y(y), generate
 
 
-# The last two functions share a division, the slowest instruction, between two results. expm1 is cut so that the
-# product of two denominators stays finite.
+# The last two functions share a division, the slowest instruction, between two results. The argument of exp2m1 is cut
+# so that the product of two denominators stays finite.
 
 
 @numba.njit(error_model="numpy")
 def tanh(x: Any) -> Any:
-    """Hyperbolic tangent."""
-    m = expm1(2.0 * x)
+    """Hyperbolic tangent, (e^2x - 1) / (e^2x + 1)."""
+    m = exp2m1(x * TWO_LOG2_E)
     return m / (m + 2.0)
 
 
 @numba.njit(error_model="numpy")
 def two_sigmoids(x: Any, y: Any) -> Any:
-    """Logistic function of x and of y."""
-    a, b = 2.0 + expm1(0.0 - x), 2.0 + expm1(0.0 - y)
+    """Logistic function 1 / (1 + e^-x) of x and of y."""
+    a, b = exp2m1(x * -LOG2_E) + 2.0, exp2m1(y * -LOG2_E) + 2.0
     inverse = 1.0 / (a * b)
     return b * inverse, a * inverse
 
@@ -323,7 +325,7 @@ def two_sigmoids(x: Any, y: Any) -> Any:
 @numba.njit(error_model="numpy")
 def sigmoid_and_tanh(x: Any, y: Any) -> Any:
     """Logistic function of x and hyperbolic tangent of y."""
-    a, m = 2.0 + expm1(0.0 - x), expm1(2.0 * y)
+    a, m = exp2m1(x * -LOG2_E) + 2.0, exp2m1(y * TWO_LOG2_E)
     b = m + 2.0
     inverse = 1.0 / (a * b)
     return b * inverse, m * a * inverse

@@ -184,8 +184,15 @@ def _forward(
     ends = _ends(lengths, n, steps, inputs.dtype)
     blocks, rows = len(ends) // LANES, (5 if lstm else 4) * units + ROWS
     saved = np.empty((blocks if keep else 0, directions, steps, rows, LANES), inputs.dtype)
-    padded = [_padded(w.transpose(0, 2, 1), (1, 1, ROWS)) for w in (w_x, w_h)]
-    _in_threads(forward, blocks, inputs, ends, *padded, bias, out, last, saved, lstm)
+    bias = np.pad(bias, [(0, 0), (0, ROWS)])
+    if lstm:
+        tiles = [_tiles(w_x), _tiles(w_h)]
+    else:  # tiles must not reach over a border between rows of the input, of both and of the state
+        tiles = [
+            np.concatenate([_tiles(w[:, :border]), _tiles(w[:, border:])], axis=1)
+            for w, border in ((w_x, units), (w_h, 2 * units))
+        ]
+    _in_threads(forward, blocks, inputs, ends, *tiles, bias, out, last, saved, lstm)
     output = torch.from_numpy(out.reshape(n, steps, directions * units))
     return output, torch.from_numpy(last), saved
 
@@ -211,13 +218,13 @@ def _backward(
         last[:] = grad_last.numpy()
     grad_x = np.empty_like(inputs) if wants_x else inputs[:0]
     grad_wx, grad_wh = (
-        np.zeros((blocks, *_padded(w.transpose(0, 2, 1), (1, COLUMNS, ROWS)).shape), dtype) for w in (w_x, w_h)
+        np.zeros((blocks, directions, _up(w.shape[2], COLUMNS), _up(w.shape[1], ROWS)), dtype) for w in (w_x, w_h)
     )
     grad_b = np.zeros((blocks, directions, 1, 4 * units), dtype)
-    padded = [_padded(w, (1, 1, ROWS)) for w in (w_x, w_h)]
+    tiles = [_tiles(w.transpose(0, 2, 1)) for w in (w_x, w_h)]
     ends = _ends(lengths, n, steps, dtype)
     _in_threads(
-        backward, blocks, inputs, ends, *padded, out, saved, grad_out, last, grad_x, grad_wx, grad_wh, grad_b, lstm
+        backward, blocks, inputs, ends, *tiles, out, saved, grad_out, last, grad_x, grad_wx, grad_wh, grad_b, lstm
     )
     sum_x, sum_h = (
         g.sum(axis=0)[:, : w.shape[2], : w.shape[1]].transpose(0, 2, 1) for g, w in ((grad_wx, w_x), (grad_wh, w_h))
@@ -263,15 +270,21 @@ def _flat(tensor: Tensor) -> Array:
     return array.reshape(len(array), array.shape[1] * array.shape[2])
 
 
-def _padded(array: Array, multiples: tuple[int, ...]) -> Array:
-    """Contiguous, every axis padded with zeros to a multiple."""
-    sizes = [-size % multiple for size, multiple in zip(array.shape, multiples, strict=True)]
-    return np.ascontiguousarray(np.pad(array, [(0, size) for size in sizes]))
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _tiles(weights: Array) -> Array:
+    """(D, rows, columns) -> (D, rows / ROWS, columns, ROWS), with rows of zeros to fill the last tile."""
+    directions, rows, columns = weights.shape
+    padded = np.zeros((directions, _up(rows, ROWS), columns), weights.dtype)
+    padded[:, :rows] = weights
+    return np.ascontiguousarray(padded.reshape(directions, -1, ROWS, columns).transpose(0, 1, 3, 2))
 
 
 def _ends(lengths: Tensor | None, n: int, steps: int, dtype: Any) -> Array:
     """Lengths as the kernels want them: floats, for whole blocks of stars, 0 for those that do not exist."""
-    result = np.zeros(-(-n // LANES) * LANES, dtype)
+    result = np.zeros(_up(n, LANES), dtype)
     result[:n] = steps if lengths is None else lengths.cpu().numpy()
     return result
 

@@ -32,12 +32,12 @@ MIN_EPOCHS = 10
 """Fewest points of a star that is searched; with fewer, many wrong periods fit."""
 
 _LANES = 64  # frequencies that pass through the kernels together
-_OVERSAMPLING = 5.0  # grid points per 1 / baseline
+_OVERSAMPLING = 4.0  # grid points per 1 / baseline
 _MAX_GRID = 2_000_000  # frequencies; one absurd time must not hold up the others
 _CANDIDATES = 16
 _ALIASES = 4
-_LEADING = 0.4  # least share of the explained variance that the first harmonic alone must explain
-_FLOOR = 0.02  # mag: calibration noise, modulation and the harmonics left out
+_LEADING = 0.5  # least share of the explained variance that the first harmonic alone must explain
+_FLOOR = 0.03  # mag: calibration noise, modulation and the harmonics left out
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -95,7 +95,7 @@ def _set_step(star: FloatArray, step: float, work: Workspace) -> None:
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _sum_block(star: FloatArray, start: float, order: int, work: Workspace) -> None:
-    """Rows 2k, 2k + 1: sum of w cos, w sin of k times the frequency (k <= 2H); from row 4H + 2: the same of w m (k <= H).
+    """Rows 2k, 2k + 1: sums of w cos, w sin of k times the frequency, k <= 2H; from row 4H + 2: of w m, k <= H.
 
     Two points go together, since stores limit the speed.
     """
@@ -156,7 +156,7 @@ def _fill_matrix(order: int, sums: FloatArray, matrix: FloatArray) -> None:
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _solve_block(order: int, work: Workspace) -> None:
-    """Fraction of the variance left by 1..H harmonics, one Cholesky factor per lane (leading blocks serve all orders)."""
+    """Fractions of the variance left by 1..H harmonics: one Cholesky factor a lane, leading blocks for lower orders."""
     sums, matrix, left = work[2], work[3], work[4]
     _fill_matrix(order, sums, matrix)
     z = sums[4 * order + 2 :]
@@ -185,7 +185,7 @@ def _solve_block(order: int, work: Workspace) -> None:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _penalties(n: int, order: int) -> FloatArray:
-    """Factor exp(2 K c / n) for K = 1..H, with which the least residual has the least BIC: c = ln n, more for few points.
+    """Factors exp(2 K c / n), K = 1..H, with which the least residual has the least BIC; c = ln n, more for few points.
 
     The small-sample term (Hurvich & Tsai 1989) keeps orders near n / 2 from winning by interpolation.
     """
@@ -198,21 +198,21 @@ def _penalties(n: int, order: int) -> FloatArray:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _score(left: FloatArray, lane: int, factor: FloatArray) -> float:
+def _score(left: FloatArray, lane: int, factor: FloatArray, leading: float) -> float:
     """Least penalised residual over the orders in which the first harmonic leads, as in every RR Lyrae.
 
     In a series of twice or three times the period of a nearly sinusoidal RRc, the second or third harmonic leads.
     """
     best = np.inf
     for k in range(len(factor)):
-        if 1.0 - left[0, lane] >= _LEADING * (1.0 - left[k, lane]):
+        if 1.0 - left[0, lane] >= leading * (1.0 - left[k, lane]):
             best = min(best, max(left[k, lane], 1e-12) * factor[k])
     return best
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _zoom(
-    star: FloatArray, middle: float, step: float, factor: FloatArray, work: Workspace
+    star: FloatArray, middle: float, step: float, factor: FloatArray, leading: float, work: Workspace
 ) -> tuple[float, float, float]:
     """Frequency, score and residual fraction (all H harmonics) of the best lane around ``middle``, by a parabola."""
     start = middle - (_LANES // 2) * step
@@ -220,12 +220,12 @@ def _zoom(
     _solve_block(len(factor), work)
     left, best, least = work[4], 0, np.inf
     for lane in range(_LANES):
-        score = _score(left, lane, factor)
+        score = _score(left, lane, factor, leading)
         if score < least:
             best, least = lane, score
     shift = 0.0
     if 0 < best < _LANES - 1:
-        below, above = _score(left, best - 1, factor), _score(left, best + 1, factor)
+        below, above = _score(left, best - 1, factor, leading), _score(left, best + 1, factor, leading)
         bend = below + above - 2.0 * least
         shift = 0.5 * (below - above) / bend if bend > 0.0 else 0.0
     return start + (best + min(max(shift, -0.5), 0.5)) * step, least, max(left[len(factor) - 1, best], 0.0)
@@ -237,13 +237,13 @@ def _candidates(
 ) -> FloatArray:
     """Frequencies (row 0) and scores (row 1) of the best local minima of the score on the grid, best first."""
     found = np.full((2, _CANDIDATES), np.inf)
-    order, here, last = len(factor), np.inf, np.inf
+    order, leading, here, last = len(factor), _LEADING, np.inf, np.inf
     for block in range(math.ceil((high - low) / step / _LANES)):
         start = low + block * _LANES * step
         _sum_block(star, start, order, work)
         _solve_block(order, work)
         for lane in range(_LANES):
-            ahead = _score(work[4], lane, factor)
+            ahead = _score(work[4], lane, factor, leading)
             frequency = start + (lane - 1) * step
             if here <= last and here < ahead and here < found[1, -1] and frequency <= high:
                 place = _CANDIDATES - 1
@@ -278,7 +278,224 @@ def _search_all(
         best = np.full((_CANDIDATES, 3), np.inf)
         for j in range(_CANDIDATES):
             if found[1, j] < np.inf:
-                best[j, 0], best[j, 1], best[j, 2] = _zoom(star, found[0, j], fine, factor, work)
+                best[j, 0], best[j, 1], best[j, 2] = _zoom(star, found[0, j], fine, factor, _LEADING, work)
         rank = np.argsort(best[:, 1])
         for j in range(min(_ALIASES + 1, _CANDIDATES)):
             out[i, j] = best[rank[j]]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _polish(star: FloatArray, n: int, frequency: float, order: int) -> tuple[float, float]:
+    """Frequency and its standard error by Gauss-Newton steps on frequency and series together, outliers down-weighted.
+
+    The error comes from the curvature by the sandwich formula HC3 (MacKinnon & White 1985, J. Econometrics 29, 305), not
+    from the plain covariance behind Montgomery & O'Donoghue (1999, DSSN 13, 28): modulation and missing
+    harmonics leave residuals that are largest on the steep branches, just where the period is measured.
+    """
+    time, weight = star[0, :n], star[1, :n]
+    value, span, size = star[2, :n] / weight, time.max() - time.min(), 2 * order + 2
+    design, robust, series, variance = np.ones((n, size)), np.ones(n), np.zeros(size - 1), np.nan
+    for turn in range(8):
+        design[:, size - 1] = 0.0
+        for k in range(1, order + 1):
+            angle = 2.0 * math.pi * k * frequency * time
+            a, b = 2 * k - 1, 2 * k
+            design[:, a], design[:, b] = np.cos(angle), np.sin(angle)
+            slope = series[b] * design[:, a] - series[a] * design[:, b]
+            design[:, size - 1] += 2.0 * math.pi * k * time / span * slope
+        residual = value - np.ascontiguousarray(design[:, : size - 1]) @ series
+        if turn > 1:
+            scale = 1.4826 * np.median(np.abs(residual)) + 1e-9
+            robust = np.maximum(1.0 - (residual / (6.0 * scale)) ** 2, 0.0) ** 2
+        weighted = design * (weight * robust).reshape(-1, 1)
+        columns = np.ascontiguousarray(design.T)
+        matrix = columns @ weighted
+        for j in range(size):
+            matrix[j, j] += 1e-12  # keeps a singular system from stopping the other stars
+        change = np.linalg.solve(matrix, columns @ (weight * robust * residual))
+        series += change[: size - 1]
+        if turn > 0:
+            frequency += min(max(change[size - 1], -0.1), 0.1) / span
+            inverse = np.linalg.inv(matrix)
+            leverage = np.minimum((weighted @ inverse * design).sum(axis=1), 0.9)
+            influence = weighted @ np.ascontiguousarray(inverse[size - 1]) * residual / (1.0 - leverage)
+            variance = np.sum(influence**2)
+    return frequency, math.sqrt(variance) / span
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def _refine_all(
+    offsets: IntArray, time: FloatArray, mag: FloatArray, mag_error: FloatArray,
+    frequency: FloatArray, reach: float, order: int, out: FloatArray,
+) -> None:  # fmt: skip
+    """Explained variance at the frequency given; refined frequency and its error where ``reach`` > 0: (N, 3)."""
+    for i in numba.prange(len(offsets) - 1):
+        here = slice(offsets[i], offsets[i + 1])
+        n, star = _ready_star(time[here], mag[here], mag_error[here])
+        baseline = star[0].max() - star[0].min() if n > 0 else 0.0
+        if n < max(MIN_EPOCHS, 2 * order + 4) or not baseline * frequency[i] >= 2.0:
+            continue
+        factor, work = _penalties(n, order), _workspace(star.shape[1], order)
+        _set_step(star, 2.0 * reach / baseline / _LANES, work)
+        _sum_block(star, frequency[i], order, work)
+        _solve_block(order, work)
+        out[i, 0] = 1.0 - work[4][order - 1, 0]
+        if reach > 0.0:
+            near = _zoom(star, frequency[i], 2.0 * reach / baseline / _LANES, factor, 0.0, work)[0]
+            _sum_block(star, near, order, work)
+            _solve_block(order, work)
+            best = int(np.argmin(work[4][:, 0] * factor)) + 1
+            near, error = _polish(star, n, near, best)
+            if abs(near - frequency[i]) <= (reach + 0.5) / baseline and error < 1.0 / baseline:
+                out[i, 1], out[i, 2] = near, error
+
+
+@dataclass(frozen=True, eq=False)
+class PeriodSearch:
+    """Result of :func:`find_periods` for N stars; rows of stars that could not be searched are NaN.
+
+    ``period`` (N,) [d]. ``power`` (N,): fraction of the weighted variance that the series explains at that period.
+    ``aliases``, ``alias_power`` (N, 4): the next best periods, by the criterion, and their powers; NaN where there are
+    fewer. ``margin`` (N,): BIC of the first of them minus that of ``period``; below about 10 the choice is
+    doubtful. ``ok`` (N,): enough epochs, a baseline of two longest periods, magnitudes that vary.
+    """
+
+    period: FloatArray
+    power: FloatArray
+    aliases: FloatArray
+    alias_power: FloatArray
+    margin: FloatArray
+    ok: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class PeriodCheck:
+    """Result of :func:`check_periods` for N stars.
+
+    ``power`` (N,): explained variance at the period given, NaN where that is unknown. ``best_period`` [d],
+    ``best_power`` (N,): those of :func:`find_periods`. ``relation`` (N,): what the best period is to the one given:
+    "same", "half", "twice", "third", "three times", "sampling alias" (frequencies that differ, or add up, to a
+    frequency of the sampling), "unrelated", or "unknown" where either is missing. ``agrees`` (N,): it is the same.
+    """
+
+    power: FloatArray
+    best_period: FloatArray
+    best_power: FloatArray
+    relation: npt.NDArray[np.str_]
+    agrees: BoolArray
+    ok: BoolArray
+
+
+SAMPLING_FREQUENCIES = (1.0, 1.0027379, 2.0, 2.0054758, 4.0, 8.0, 1 / 365.25, 2 / 365.25, 1 / 62.97, 2 / 62.97)
+"""[1/d]: solar and sidereal day, Gaia's spin (6 h), year, Gaia's precession (62.97 d); Gaia Coll. 2016, A&A 595, A1."""
+
+_RATIOS = ((2.0, "half"), (0.5, "twice"), (3.0, "third"), (1 / 3, "three times"))
+
+
+def find_periods(
+    offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, *,
+    shortest: float = 0.2, longest: float = 1.0, n_harmonics: int = 3,
+) -> PeriodSearch:  # fmt: skip
+    """Search the periods of N stars.
+
+    Parameters
+    ----------
+    offsets : (N + 1,) int
+        Star ``i`` owns the points ``offsets[i]:offsets[i + 1]``.
+    time, mag, mag_error : (M,) float
+        Epochs [d], magnitudes [mag], standard errors [mag] (NaN: unknown). Points that are not finite are left out.
+    shortest, longest : float
+        Range of periods [d].
+    n_harmonics : int
+        Highest order H of the series, 1..8. Each star's order is chosen with its period.
+
+    Raises
+    ------
+    BadInput
+        if shapes do not match or a setting is out of range; names it.
+    """
+    curves = _checked(offsets, time, mag, mag_error, n_harmonics)
+    if not 0 < shortest < longest < math.inf:
+        raise BadInput(f"periods must rise from shortest > 0 to longest, found {shortest} to {longest}; change them.")
+    out = np.full((len(curves[0]) - 1, _ALIASES + 1, 3), np.nan)
+    _search_all(*curves, 1.0 / longest, 1.0 / shortest, n_harmonics, out)
+    found = np.where(np.isfinite(out[:, :, :1]), out, np.nan)
+    period, power = 1.0 / found[:, :, 0], 1.0 - found[:, :, 2]
+    margin = np.diff(curves[0]) * np.log(found[:, 1, 1] / found[:, 0, 1])
+    return PeriodSearch(period[:, 0], power[:, 0], period[:, 1:], power[:, 1:], margin, np.isfinite(period[:, 0]))
+
+
+def check_periods(
+    offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, period: npt.ArrayLike, *,
+    shortest: float = 0.2, longest: float = 1.0, n_harmonics: int = 3, tolerance: float = 1e-3,
+) -> PeriodCheck:  # fmt: skip
+    """Compare given periods ``period`` (N,) [d], NaN where unknown, with the best ones found.
+
+    They are the same where they differ by less than ``tolerance`` (a fraction) or, in frequency, by less than the
+    resolution 1 / baseline. The other parameters are those of :func:`find_periods`, and so are the errors raised.
+    """
+    curves = _checked(offsets, time, mag, mag_error, n_harmonics)
+    frequency = _frequencies(period, len(curves[0]) - 1)
+    search = find_periods(*curves, shortest=shortest, longest=longest, n_harmonics=n_harmonics)
+    out = np.full((len(frequency), 3), np.nan)
+    _refine_all(*curves, frequency, 0.0, n_harmonics, out)
+    best, resolution = 1.0 / search.period, 1.0 / _baselines(curves[0], curves[1])
+    relation = np.where(np.isfinite(best * frequency), "unrelated", "unknown").astype("<U14")
+    for step in SAMPLING_FREQUENCIES:
+        gap = np.minimum(np.abs(np.abs(best - frequency) - step), np.abs(best + frequency - step))
+        relation[gap < resolution] = "sampling alias"
+    for ratio, name in (*_RATIOS, (1.0, "same")):
+        target = ratio * frequency
+        relation[np.abs(best - target) < np.maximum(tolerance * target, max(ratio, 1.0) * resolution)] = name
+    return PeriodCheck(out[:, 0], search.period, search.power, relation, relation == "same", search.ok)
+
+
+def refine_periods(
+    offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, period: npt.ArrayLike, *,
+    reach: float = 1.5, n_harmonics: int = 5,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """Best period within ``reach`` / baseline (in frequency) of ``period`` (N,) [d], and its standard error [d].
+
+    The order of the series, at most ``n_harmonics``, has the least BIC; outliers are down-weighted (Tukey's biweight).
+    Both are NaN where nothing could be refined: period unknown, fewer than MIN_EPOCHS or 2 H + 4 epochs, baseline
+    below two periods, constant magnitudes. The other parameters, and the errors, are those of :func:`find_periods`.
+    """
+    curves = _checked(offsets, time, mag, mag_error, n_harmonics)
+    if not 0 < reach < math.inf:
+        raise BadInput(f"reach must be positive, found {reach}; 1.5 is usual.")
+    frequency = _frequencies(period, len(curves[0]) - 1)
+    out = np.full((len(frequency), 3), np.nan)
+    _refine_all(*curves, frequency, reach, n_harmonics, out)
+    return 1.0 / out[:, 1], out[:, 2] / out[:, 1] ** 2
+
+
+def _checked(
+    offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, n_harmonics: int
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+    places = np.ascontiguousarray(offsets, dtype=np.int64)
+    columns = [np.ascontiguousarray(column, dtype=np.float64) for column in (time, mag, mag_error)]
+    points = len(columns[0])
+    if places.ndim != 1 or len(places) == 0 or places[0] != 0 or places[-1] != points or (np.diff(places) < 0).any():
+        raise BadInput(f"offsets must rise from 0 to the number of points, {points}.")
+    for name, column in zip(("time", "mag", "mag_error"), columns, strict=True):
+        if column.shape != (points,):
+            raise BadInput(f"{name} must have shape ({points},) like time, found {column.shape}.")
+    if not 1 <= n_harmonics <= 8:
+        raise BadInput(f"n_harmonics must be 1 to 8, found {n_harmonics}.")
+    return places, columns[0], columns[1], columns[2]
+
+
+def _frequencies(period: npt.ArrayLike, stars: int) -> FloatArray:
+    values = np.asarray(period, dtype=np.float64)
+    if values.shape != (stars,):
+        raise BadInput(f"period must have shape ({stars},), one a star, found {values.shape}.")
+    return np.asarray(1.0 / np.where(np.isfinite(values) & (values > 0), values, np.nan))
+
+
+def _baselines(offsets: IntArray, time: FloatArray) -> FloatArray:
+    """Span of each star's finite times [d], NaN where there are none."""
+    span, owner = np.full((2, len(offsets) - 1), np.nan), np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    finite = np.isfinite(time)
+    np.fmin.at(span[0], owner[finite], time[finite])
+    np.fmax.at(span[1], owner[finite], time[finite])
+    return np.where(span[1] > span[0], span[1] - span[0], np.nan)
