@@ -48,7 +48,7 @@ def with_nifty(curve, n_harmonics):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stars", type=int, default=2000, help="stars for our functions")
-    parser.add_argument("--library-stars", type=int, default=100, help="of these, stars for the libraries")
+    parser.add_argument("--library-stars", type=int, default=20, help="of these, stars for the libraries")
     options = parser.parse_args()
     sky = simulate(options.stars, seed=17)
     curves, true = sky.curves, sky.stars["period"].to_numpy()

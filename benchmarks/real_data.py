@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     options = parser.parse_args()
     models = options.models.split(",")
-    gaia(Path(options.data) / "gaia-dr3", options.runs, models)
+    # the relation is the label of the first set: it would only repeat it
+    gaia(Path(options.data) / "gaia-dr3", options.runs, [name for name in models if name != "relation"])
     dekany(Path(options.data) / "dekany-grebel-2022" / "stars.parquet", options.runs, models)
     spectroscopy(Path(options.data), options.runs)
     overview(options.runs, Path("docs/img/overview.png"))

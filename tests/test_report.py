@@ -305,3 +305,12 @@ def test_inline_svg_takes_its_colours_from_the_page():
     assert {"var(--ink)", "var(--c1)", "var(--c2)"} <= set(re.findall(r"var\(--\w+\)", svg))
     again = str(inline_svg(report.residuals(X, X - 0.5, label="x").figure, key="k", label=""))
     assert svg == again
+
+
+def test_the_formula_behind_the_labels_is_not_called_the_best():
+    metrics = pd.DataFrame(
+        {"model": ["relation", "svr"], "representation": "spline", "part": "score", "rmse": [0.0, 0.07]}
+    )
+    keys = [("svr", "spline"), ("relation", "spline")]
+    assert report.ReportData(title="t", truth="same-curve formula", metrics=metrics).ranking() == keys
+    assert report.ReportData(title="t", truth="spectroscopy", metrics=metrics).ranking() == keys[::-1]

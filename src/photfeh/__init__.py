@@ -1,7 +1,7 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`train`, :func:`load`,
-:func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is cheap; each name is loaded when it is first used.
+:func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ def _backward(
         backward, blocks, inputs, ends, *tiles, out, saved, grad_out, last, grad_x, grad_wx, grad_wh, grad_b, lstm
     )
     sum_x, sum_h = (
-        g.sum(axis=0)[:, : w.shape[2], : w.shape[1]].transpose(0, 2, 1) for g, w in ((grad_wx, w_x), (grad_wh, w_h))
+        g[:, :, : w.shape[2], : w.shape[1]].sum(axis=0).transpose(0, 2, 1) for g, w in ((grad_wx, w_x), (grad_wh, w_h))
     )
     result = _scatter(sum_x, sum_h, grad_b.sum(axis=(0, 2)), lstm)
     return [torch.from_numpy(grad_x.reshape(x.shape)) if wants_x else None, *result]

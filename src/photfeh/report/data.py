@@ -111,13 +111,15 @@ class ReportData:
         """(model, representation) of everything scored, smallest rmse on the score part first.
 
         Without metrics, those of the out-of-fold table in its order. With both, what only the metrics have, such
-        as a row of published predictions, is not ranked: the page is about the models of the run.
+        as a row of published predictions, is not ranked: the page is about the models of the run. The model
+        ``relation`` comes last where the labels are that very formula: it repeats them.
         """
         present = None if self.out_of_fold is None else keys_of(self.out_of_fold)
         if self.metrics is None:
             return present or []
         score = self.metrics[(self.metrics["part"] == "score") & self.metrics["rmse"].notna()]
-        ordered = keys_of(score.sort_values("rmse", kind="stable"))
+        repeats = (score["model"] == "relation") & (self.truth == "same-curve formula")
+        ordered = keys_of(score.assign(repeats=repeats).sort_values(["repeats", "rmse"], kind="stable"))
         return ordered if present is None else [key for key in ordered if key in present]
 
     def scored(self) -> dict[Key, pd.DataFrame]:
