@@ -249,6 +249,14 @@ def lstm_step_back(a: Any, before: Any, grad_h: Any, grad_c: Any, grad_a: Any, u
         store(grad_c, (j,), where_less(t, length, grad_cell * f, carried_c))
 
 
+@numba.njit
+def rows_of_lanes(count: int, like: Any) -> Any:
+    """Rows of zeros, of the type of an array, that begin at a multiple of 64 bytes: loads then cross no cache line."""
+    room = np.zeros(count * LANES + 64, like.dtype)
+    first = (-room.ctypes.data % 64) // like.itemsize
+    return room[first : first + count * LANES].reshape(count, LANES)
+
+
 # --- from star by star to lanes and back --------------------------------------------------------------------
 
 
@@ -306,11 +314,11 @@ def run_direction(
     x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, star: int, d: int
 ) -> None:
     """One block in one direction; saved is (T, rows, LANES), or (1, rows, LANES) if nothing is to be kept."""
-    inputs, units, kind = w_x.shape[1], w_h.shape[1], x.dtype
+    inputs, units = w_x.shape[1], w_h.shape[1]
     width = len(last) * units
     length, shortest, end = block_lengths(lengths, star)
-    xs, hs = np.empty((CHUNK * inputs, LANES), kind), np.empty((CHUNK * width, LANES), kind)
-    h, cell, zero = np.zeros((units, LANES), kind), np.zeros((units, LANES), kind), spread(kind.type(0))
+    xs, hs = rows_of_lanes(CHUNK * inputs, x), rows_of_lanes(CHUNK * width, x)
+    h, cell, zero = rows_of_lanes(units, x), rows_of_lanes(units, x), spread(x.dtype.type(0))
     chunks, keep = -(-end // CHUNK), len(saved) > 1
     for chunk in range(chunks) if d == 0 else range(chunks - 1, -1, -1):
         start = chunk * CHUNK
@@ -346,7 +354,7 @@ def forward(
     w_x and w_h are the weights of each direction in tiles, bias is (D, 4 H + ROWS). saved (blocks, D, T, rows, LANES)
     is for :func:`backward`; with no blocks in it, nothing is kept.
     """
-    scratch = np.empty((1, saved.shape[3], LANES), x.dtype)
+    scratch = rows_of_lanes(saved.shape[3], x).reshape(1, saved.shape[3], LANES)
     for block in range(*blocks):
         for d in range(len(bias)):
             kept = saved[block, d] if len(saved) else scratch
@@ -372,15 +380,16 @@ def run_direction_back(
     grad_x: Any, grad_wx: Any, grad_wh: Any, grad_b: Any, lstm: bool, star: int, d: int,
 ) -> None:  # fmt: skip
     """One block in one direction, from the last step that was processed to the first."""
-    units, steps, kind = grad_last.shape[2], len(saved), x.dtype
+    units, steps = grad_last.shape[2], len(saved)
     inputs, width, rows = x.shape[1] // steps, out.shape[1] // steps, 4 * units
     length, shortest, end = block_lengths(lengths, star)
-    grad_h, grad_c = np.zeros((units + ROWS, LANES), kind), np.zeros((units, LANES), kind)
-    xs, grad_xs = np.empty((CHUNK * inputs + COLUMNS, LANES), kind), np.empty((CHUNK * inputs + ROWS, LANES), kind)
-    hs, grad_hs = np.empty((CHUNK * width + COLUMNS, LANES), kind), np.empty((CHUNK * width, LANES), kind)
-    g = np.empty((CHUNK * rows + ROWS, LANES), kind)
-    sum_x, sum_h = np.zeros((*grad_wx.shape, LANES), kind), np.zeros((*grad_wh.shape, LANES), kind)
-    sum_b, first_row = np.zeros((1, rows, LANES), kind), 0 if lstm else units
+    grad_h, grad_c = rows_of_lanes(units + ROWS, x), rows_of_lanes(units, x)
+    xs, grad_xs = rows_of_lanes(CHUNK * inputs + COLUMNS, x), rows_of_lanes(CHUNK * inputs + ROWS, x)
+    hs, grad_hs = rows_of_lanes(CHUNK * width + COLUMNS, x), rows_of_lanes(CHUNK * width, x)
+    g, sum_b = rows_of_lanes(CHUNK * rows + ROWS, x), rows_of_lanes(rows, x)
+    sum_x = rows_of_lanes(grad_wx.size, x).reshape((*grad_wx.shape, LANES))
+    sum_h = rows_of_lanes(grad_wh.size, x).reshape((*grad_wh.shape, LANES))
+    nothing, first_row = rows_of_lanes(units, x), 0 if lstm else units
     for lane in range(min(LANES, len(x) - star)):
         grad_h[:units, lane] = grad_last[d, star + lane]
     chunks = -(-end // CHUNK)
@@ -407,7 +416,7 @@ def run_direction_back(
                     store(grad_h, (j,), load(grad_h, (j,)) + load(grad_hs, (first_h + j,)))
             if lstm:
                 before = t - 1 if d == 0 else t + 1
-                cell = saved[before, rows:] if 0 <= before < end else np.zeros((units, LANES), kind)
+                cell = saved[before, rows:] if 0 <= before < end else nothing
                 lstm_step_back(saved[t], cell, grad_h, grad_c, g[first_g:], units, t, length)
             else:
                 gru_step_back(saved[t], hs[first_h:], grad_h, g[first_g:], units, t, length)
@@ -416,14 +425,14 @@ def run_direction_back(
                 add_product(grad_xs[s * inputs :], w_x, g[first_g:])
         add_outer(sum_x, g, rows, 0, xs, inputs, 0, size)
         add_outer(sum_h, g, rows, first_row, hs, width, d * units, size)
-        add_rows(sum_b[0], g, size)
+        add_rows(sum_b, g, size)
         if len(grad_x):
             write_stars(grad_xs, grad_x, star, start * inputs, size * inputs)
     for lane in range(min(LANES, len(grad_x) - star)):
         grad_x[star + lane, end * inputs :] = 0
     add_totals(grad_wx, sum_x)
     add_totals(grad_wh, sum_h)
-    add_totals(grad_b, sum_b)
+    add_totals(grad_b, sum_b.reshape(1, rows, LANES))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
