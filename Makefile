@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow lint format real-data bench-recurrent clean
+.PHONY: install demo test test-slow lint format real-data bench-signal bench-recurrent clean
 
 install: $(STAMP)
 
@@ -40,6 +40,17 @@ format: $(STAMP)
 # The tables of docs/results.md; resumable, an hour or two on two cores
 real-data: $(STAMP)
 	$(BIN)/python benchmarks/real_data.py
+
+# Splines, prepare at survey size, period search: stars per second, memory, ratios
+bench-signal: $(STAMP)
+	$(BIN)/python benchmarks/bench_spline.py --stars 60000
+	$(BIN)/python benchmarks/bench_prepare.py
+	$(BIN)/python benchmarks/bench_period.py
+
+# ARGS=--without-keras leaves out Keras, whose environment is otherwise made on the way
+bench-recurrent: $(STAMP)
+	$(BIN)/python -m pip install --quiet onnx onnxruntime
+	$(BIN)/python benchmarks/bench_recurrent.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo-output build dist
