@@ -28,7 +28,12 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="List and describe models.")
 app.add_typer(models_app, name="models")
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+# a file or a pipe has no width: give tables room there
+_WIDTH = None if sys.stdout.isatty() else 160
+out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_SHOWN = ("model", "representation", "n", "r2", "wrmse", "wmae", "rmse", "mae", "bias")
 
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Output = Annotated[Path, typer.Option(help="Folder to make.")]
@@ -54,7 +59,7 @@ def demo(
 
     with _progress() as report:
         result = run(output, n_stars=stars, seed=seed, progress=report)
-    _print_frame(result.metrics, "Scored on stars that no fit has seen")
+    _print_frame(result.metrics[list(_SHOWN)], "Scored on stars that no fit has seen")
     out.print(result.summary)
     out.print(f"predictions: {result.predictions}\nreport: {result.report}")
 
@@ -158,7 +163,7 @@ def validate(
             repeats=repeats, protocol=how, weighting=weighting, params=_settings(set_), seed=seed, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)
-    _print_frame(metrics[metrics["part"] == "score"], f"Scored parts ({protocol} protocol)")
+    _print_frame(metrics[metrics["part"] == "score"][list(_SHOWN)], f"Scored parts ({protocol} protocol)")
     for row in result.failures.itertuples():
         err.print(f"failed: {row.model} on {row.representation}, fold {row.fold}: {row.reason}", style="red")
     out.print(f"labels: {opened.truth}\nrun: {output}\nreport: {path}")
