@@ -3,7 +3,7 @@
 Networks of 8 to 32 units on a few hundred steps are far too small for the matrix libraries behind ``torch.nn.GRU``:
 most of their time goes into starting operations. Here a whole layer is one call, which works on a block of stars from
 the first step to the last without leaving the processor's cache. The kernels and the derivation of the backward pass
-stand in :mod:`photfeh.models._fused_kernels`.
+stand in :mod:`photfeh.models._fused_cells`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from photfeh.errors import BadInput
-from photfeh.models._fused_kernels import COLUMNS, LANES, ROWS, backward, forward
+from photfeh.models._fused_cells import COLUMNS, ROWS
+from photfeh.models._fused_kernels import LANES, backward, forward
 
 __all__ = ["GRU", "LSTM", "use_fused"]
 
