@@ -50,18 +50,21 @@ def main() -> None:
 
 
 def gaia(folder: Path, runs: Path, models: list[str]) -> None:
-    dataset = opened(
-        runs / "gaia-relaxed-dataset", folder / "epoch_photometry.parquet", folder / "stars.parquet", cuts="relaxed"
-    )
-    print("\n### (a) Same-curve formula: Gaia DR3 RRab, Muraveva+ 2025 label, nested 5-fold\n")
-    print(markdown(dataset.cut_flow[["cut", "n_before", "n_after"]]))
-    run = pf.validate(dataset, runs / "gaia-relaxed", models=models, folds=5)
-    report_run(dataset, run)
-    epochs = dataset.stars.set_index("source_id")["n_epochs"]
-    scored = run.score.assign(n_epochs=run.score["source_id"].map(epochs))
-    table(scored, f"\nAll {len(dataset.sample)} stars (more than 20 epochs):\n")
-    table(scored[scored["n_epochs"] > 50], "\nThose with more than 50 epochs:\n")
-    cost(run)
+    print("\n### (a) Same-curve formula: Gaia DR3 RRab, Muraveva+ 2025 label, nested 5-fold")
+    for cuts in ("founding", "relaxed"):
+        dataset = opened(
+            runs / f"gaia-{cuts}-dataset", folder / "epoch_photometry.parquet", folder / "stars.parquet", cuts=cuts
+        )
+        print(f"\n#### {cuts.capitalize()} cuts\n")
+        print(markdown(dataset.cut_flow[["cut", "n_before", "n_after"]]))
+        run = pf.validate(dataset, runs / f"gaia-{cuts}", models=models, folds=5)
+        report_run(dataset, run)
+        epochs = dataset.stars.set_index("source_id")["n_epochs"]
+        scored = run.score.assign(n_epochs=run.score["source_id"].map(epochs))
+        table(scored, f"\nAll {len(dataset.sample)} stars:\n")
+        if cuts == "relaxed":
+            table(scored[scored["n_epochs"] > 50], "\nThose with more than 50 epochs:\n")
+        cost(run)
 
 
 def dekany(path: Path, runs: Path, models: list[str]) -> None:
