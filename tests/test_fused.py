@@ -388,21 +388,3 @@ def test_environment_variable(value, expected):
 def test_bad_input(kind, shape, lengths, text):
     with pytest.raises(BadInput, match=text):
         layer(kind)(torch.zeros(shape), None if lengths is None else torch.tensor(lengths))
-
-
-def test_memory_is_used_again_but_never_while_a_tensor_needs_it():
-    module, x = layer(GRU), torch.randn(8, 64, 30, 2)
-    with torch.no_grad():
-        kept = [module(part)[0] for part in x]
-        copies = [part.clone() for part in kept]
-        for part in x.flip(0):
-            module(part)
-        assert all(torch.equal(a, b) for a, b in zip(kept, copies, strict=True))
-        view = kept[0][3, 1:].numpy()
-        expected, address = view.copy(), kept[0].data_ptr()
-        del kept
-        others = [module(part)[0] for part in x]
-        assert (view == expected).all()
-        assert all(other.data_ptr() != address for other in others)
-        del view, others
-        assert address in [other.data_ptr() for other in [module(part)[0] for part in x]]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -273,6 +272,14 @@ def _flat(tensor: Tensor) -> Array:
     return array.reshape(len(array), array.shape[1] * array.shape[2])
 
 
+def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Memory that begins at a multiple of 64 bytes: a register's worth then lies in one line of the cache."""
+    size = math.prod(shape)
+    room = np.empty(size + 16, dtype)  # numpy asks for huge pages, torch does not
+    first = -room.ctypes.data % 64 // room.itemsize
+    return room[first : first + size].reshape(shape)
+
+
 def _up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
@@ -290,39 +297,6 @@ def _ends(lengths: Tensor | None, n: int, steps: int, dtype: Any) -> Array:
     result = np.zeros(_up(n, LANES), dtype)
     result[:n] = steps if lengths is None else lengths.cpu().numpy()
     return result
-
-
-# --- memory -----------------------------------------------------------------------------------------------------
-
-_shelf: defaultdict[int, list[Array]] = defaultdict(list)
-_SHELF_LIMIT = 2**29
-
-
-class _Loan:
-    """Memory that goes back to the shelf when the last array or tensor on it is gone.
-
-    Memory fresh from the system is filled with zeros first, which takes up to a third of a training step.
-    """
-
-    def __init__(self, room: Array) -> None:
-        self.room = room
-        self.__array_interface__ = room.__array_interface__
-
-    def __del__(self, shelf: defaultdict[int, list[Array]] = _shelf) -> None:
-        if sum(size * len(rooms) for size, rooms in list(shelf.items())) < _SHELF_LIMIT:
-            shelf[self.room.nbytes].append(self.room)
-
-
-def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Memory that begins at a multiple of 64 bytes: a register's worth then lies in one line of the cache."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    step = max(2 ** (size.bit_length() - 3), 64)  # an eighth to a quarter more than needed serves similar shapes too
-    try:
-        room = _shelf[_up(size, step) + 64].pop()
-    except IndexError:
-        room = np.empty(_up(size, step) + 64, np.uint8)
-    first = -room.ctypes.data % 64
-    return np.asarray(_Loan(room))[first : first + size].view(dtype).reshape(shape)
 
 
 # --- threads ----------------------------------------------------------------------------------------------------
