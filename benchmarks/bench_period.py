@@ -4,7 +4,7 @@
 
 Every figure comes from the same run on the same simulated curves. The libraries get the same range and a grid of four
 frequencies per 1 / baseline; they return explained variance alone, without choice of order or refinement.
-nifty-ls is left out where it is not installed.
+nifty-ls is left out where it is not installed. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -56,15 +56,23 @@ def main():
     one = curves[:1]
     find_periods(one.offsets, one.time, one.mag, one.mag_error)
     refine_periods(one.offsets, one.time, one.mag, one.mag_error, true[:1])
-    print(f"{len(curves)} stars, median {np.median(curves.n_epochs):.0f} epochs, {numba.get_num_threads()} threads")
-    print(f"{'':26}{'stars/s':>9}{'CPU ms/star':>13}{'RRab found':>12}{'RRc found':>11}")
+    print(
+        f"{len(curves):,} stars, median {np.median(curves.n_epochs):.0f} epochs, {numba.get_num_threads()} threads:\n"
+    )
+    print("| | stars | stars/s | CPU ms/star | times find_periods | RRab found | RRc found |")
+    print("|---|---|---|---|---|---|---|")
     rrab = (sky.stars["type"] == "RRab").to_numpy()
+    reference = []
 
     def line(name, wall, processor, period):
-        n = len(period)
+        n, cost = len(period), 1e3 * processor / len(period)
+        reference.append(cost)
         good = np.abs(period / true[:n] - 1) < 1e-3
-        ab, c = good[rrab[:n]].mean(), good[~rrab[:n]].mean()
-        print(f"{name:26}{n / wall:9.0f}{1e3 * processor / n:13.2f}{ab:12.3f}{c:11.3f}")
+        ab, c = (good[here].mean() if here.any() else np.nan for here in (rrab[:n], ~rrab[:n]))
+        print(
+            f"| {name} | {n} | {n / wall:,.1f} | {cost:.2f} | {cost / reference[0]:.2f} | {ab:.3f} | {c:.3f} |",
+            flush=True,
+        )
 
     wall, processor, found = timed(find_periods, *columns)
     line("find_periods", wall, processor, found.period)

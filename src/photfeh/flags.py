@@ -23,11 +23,14 @@ class Flag(IntEnum):
     PHASE_GAP = 128
     NOISY = 256
     EXTRAPOLATED = 512
+    PERIOD_SEARCHED = 1024
+    PERIOD_REPLACED = 2048
+    PERIOD_DOUBTFUL = 4096
 
 
 DESCRIPTIONS = {
     Flag.NO_LIGHT_CURVE: "no usable epoch of this star was found",
-    Flag.NO_PERIOD: "the star table gives no period",
+    Flag.NO_PERIOD: "the star table gives no period and none could be found in the light curve",
     Flag.BAD_PERIOD: "the period is not between 0.1 and 1.5 days",
     Flag.TOO_FEW_EPOCHS: "fewer than 8 clean epochs: no light-curve shape can be measured",
     Flag.WRONG_TYPE: "the model was not made for stars of this type",
@@ -35,7 +38,10 @@ DESCRIPTIONS = {
     Flag.SPARSE: "fewer than 20 clean epochs: use with care",
     Flag.PHASE_GAP: "more than a quarter of the cycle has no epoch: use with care",
     Flag.NOISY: "scatter about the fit above a quarter of the amplitude: the period may be wrong",
-    Flag.EXTRAPOLATED: "period or light-curve shape outside the range of the training stars",
+    Flag.EXTRAPOLATED: "period, light-curve shape or [Fe/H] at or beyond the range of the training stars",
+    Flag.PERIOD_SEARCHED: "the period was found in the light curve",
+    Flag.PERIOD_REPLACED: "the given period does not fit and was replaced by the one found in the light curve",
+    Flag.PERIOD_DOUBTFUL: "another period fits nearly as well as the one used, or better: use with care",
 }
 
 NO_PREDICTION = (

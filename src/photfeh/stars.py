@@ -27,11 +27,16 @@ _GAIA = "Gaia DR3 vari_rrlyrae (Clementini+ 2023, A&A 674, A18)"
 _HERE = "photfeh, weighted Fourier fit"
 COLUMNS: dict[str, Column] = {
     "source_id": Column("", "unique identifier (int64)", "Gaia"),
-    "period": Column("d", "pulsation period: fundamental mode for RRab, first overtone for RRc", "given"),
+    "period": Column("d", "pulsation period: fundamental mode for RRab, first overtone for RRc", "given or found"),
+    "period_error": Column("d", "standard error of a period that was found", "given, or photfeh.signal.period"),
+    "period_source": Column(
+        "", "'given', 'found' (none was given) or 'replaced' (the given one does not fit)", "photfeh"
+    ),
     "type": Column("", "RRab, RRc or RRd", "given, or typed by period and light-curve shape"),
     "type_source": Column("", "'given' or 'light curve'", "photfeh"),
     "feh": Column("dex", "label: metallicity [Fe/H]", "given or published relation"),
     "feh_error": Column("dex", "standard error of feh", "given or propagated"),
+    "feh_curve_error": Column("dex", "part of feh_error that comes from the curve", "propagated; relation labels only"),
     "fold": Column("", "cross-validation fold that the star belongs to (optional)", "given"),
     "pf": Column("d", "fundamental-mode period", _GAIA),
     "p1_o": Column("d", "first-overtone period", _GAIA),
@@ -44,7 +49,9 @@ COLUMNS: dict[str, Column] = {
     "max_phase": Column("cycle", "phase of maximum light where phi1 = 0 is phase 0", _HERE),
     "epoch_of_maximum": Column("d", "time (or phase) of maximum light on the fitted curve", _HERE),
     "scatter": Column("mag", "robust standard deviation of the residuals", _HERE),
+    "snr": Column("", "signal to noise: peak_to_peak_g / scatter * sqrt(n_epochs)", _HERE),
     "max_gap": Column("cycle", "largest phase interval without an epoch", "photfeh"),
+    "phase_coverage": Column("", "fraction of the cycle within 0.05 of an epoch", "photfeh"),
     **{f"a{k}": Column("mag", f"amplitude of harmonic {k}", _HERE) for k in (1, 2, 3)},
     **{f"a{k}_error": Column("mag", f"standard error of a{k}", _HERE) for k in (1, 2, 3)},
     **{f"r{k}1": Column("", f"a{k} / a1", _HERE) for k in (2, 3)},

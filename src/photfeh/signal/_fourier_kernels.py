@@ -19,6 +19,8 @@ MIN_POINTS = 8
 _HUBER, _TUKEY = 2.0, 6.0
 _ITERATIONS = 6
 _ERROR_FLOOR = 0.005  # mag: calibration noise below which catalogue errors are not believed
+_FULL = 21  # columns of ten harmonics
+_DECLINE = 0.6  # ratio of successive amplitudes from the third on, rms over RRab and RRc (docs/simulation.md)
 
 
 @numba.njit(cache=True, inline="always")
@@ -203,7 +205,26 @@ def _fit_one(
         if iteration < _ITERATIONS - 1:
             _robust_weights(residual, scale, iteration >= 2, robust)
     order = _without_overshoot(mag, robust, matrix, z, solution, order, scale)
-    _store(matrix, solution, residual, weight, robust, 2 * order + 1, centre, scale, coefficients, covariance, summary)
+    used = 2 * order + 1
+    rejected = 0
+    for p in range(n):
+        fitted = 0.0
+        for j in range(used):
+            fitted += design[p, j] * solution[j]
+        residual[p] = mag[p] - centre - fitted
+        rejected += 1 if robust[p] < 0.1 else 0
+    variance = _coefficient_variance(residual, weight, robust, used)
+    omitted = _omitted_variances(solution, order, highest, n, variance)
+    # those that were never tried swell the residuals: not to be counted twice
+    untried = omitted[max(highest - order, 0) :].sum()
+    noise = max(variance - untried, 0.25 * variance) * _student_factor(np.sum(robust) - used) ** 2
+    _fill_covariance(matrix, used, noise, covariance)
+    _add_truncation(phase, weight, matrix, order, omitted, covariance)
+    coefficients[:] = 0.0
+    coefficients[:used] = solution[:used]
+    coefficients[0] += centre
+    peak_to_peak, max_phase = _extremes(coefficients, used)
+    summary[0], summary[1], summary[2], summary[3] = scale, float(rejected), peak_to_peak, max_phase
     weight[:] = robust
     return order
 
@@ -231,41 +252,83 @@ def _without_overshoot(
 
 
 @numba.njit(cache=True)
-def _store(
-    matrix: FloatArray,
-    solution: FloatArray,
-    residual: FloatArray,
-    weight: FloatArray,
-    robust: FloatArray,
-    used: int,
-    centre: float,
-    scale: float,
-    coefficients: FloatArray,
-    covariance: FloatArray,
-    summary: FloatArray,
-) -> None:
-    """Covariance = s^2 (X'WX)^-1 with s^2 = weighted RSS / (sum of robust weights - p)."""
-    rss, effective, rejected = 0.0, 0.0, 0
-    for p in range(len(residual)):
-        rss += weight[p] * residual[p] ** 2
+def _coefficient_variance(residual: FloatArray, weight: FloatArray, robust: FloatArray, used: int) -> float:
+    """The factor s^2 of the covariance s^2 (X'WX)^-1 of Tukey's estimate: Huber & Ronchetti (2009), eq. 7.81 to 7.83.
+
+    The plain weighted mean square is too small by a tenth: down-weighting shrinks large residuals that are mere noise.
+    """
+    n, square, slope, slope2, effective = len(residual), 0.0, 0.0, 0.0, 0.0
+    for p in range(n):
+        square += weight[p] * robust[p] * residual[p] ** 2
         effective += robust[p]
-        rejected += 1 if robust[p] < 0.1 else 0
-    variance = rss / max(effective - used, 1.0)
+        inner = math.sqrt(robust[p])  # 1 - (u / c)^2, so that psi' = inner (5 inner - 4)
+        derivative = inner * (5.0 * inner - 4.0)
+        slope += derivative / n
+        slope2 += derivative**2 / n
+    slope = max(slope, 0.1)
+    correction = 1.0 + used / n * max(slope2 / slope**2 - 1.0, 0.0)
+    return square / max(effective - used, 1.0) * (correction * effective / (n * slope)) ** 2
+
+
+@numba.njit(cache=True)
+def _student_factor(freedom: float) -> float:
+    """Ratio of the central 68.3 % interval of Student's t to the Gaussian one (Cornish-Fisher series; within 2 %)."""
+    inverse = 1.0 / max(freedom, 1.0)
+    return 1.0 + inverse * (0.5 + inverse * (0.25 + inverse * 0.0625))
+
+
+@numba.njit(cache=True)
+def _fill_covariance(factor: FloatArray, used: int, variance: float, covariance: FloatArray) -> None:
+    """``variance`` times the leading block of (X'WX)^-1, zero beyond the order."""
     unit, half, column = np.zeros(used), np.zeros(used), np.zeros(used)
     kept = min(used, 7)
     covariance[:, :] = 0.0
     for j in range(kept):
         unit[:] = 0.0
         unit[j] = 1.0
-        _forward(matrix, unit, used, half)
-        _backward(matrix, half, used, column)
-        for i in range(kept):
-            covariance[i, j] = variance * column[i]
-    coefficients[:] = 0.0
-    coefficients[:used] = solution[:used]
-    coefficients[0] += centre
-    peak_to_peak, max_phase = _extremes(coefficients, used)
-    summary[0], summary[1], summary[2], summary[3] = scale, float(rejected), peak_to_peak, max_phase
+        _forward(factor, unit, used, half)
+        _backward(factor, half, used, column)
+        covariance[:kept, j] = variance * column[:kept]
+
+
+@numba.njit(cache=True)
+def _omitted_variances(solution: FloatArray, order: int, highest: int, n: int, variance: float) -> FloatArray:
+    """Prior variance of the coefficients of each harmonic beyond the order, which every RR Lyrae has.
+
+    Amplitudes fall by :data:`_DECLINE` a harmonic. Those that the information criterion tried and rejected are below
+    its threshold: coefficients spread evenly under it have variance ln(n) s^2 / n, and their estimates, on which it
+    decided, that of the noise, 2 s^2 / n.
+    """
+    last = 0.5 * (solution[2 * order - 1] ** 2 + solution[2 * order] ** 2)
+    limit = variance * (2.0 + math.log(n)) / n
+    omitted = np.zeros(_FULL // 2 - order)
+    for j in range(len(omitted)):
+        omitted[j] = last * _DECLINE ** (2 * (j + 1))
+        if order + 1 + j <= highest:
+            omitted[j] *= limit / (omitted[j] + limit)
+    return omitted
+
+
+@numba.njit(cache=True)
+def _add_truncation(
+    phase: FloatArray, weight: FloatArray, factor: FloatArray, order: int, omitted: FloatArray, covariance: FloatArray
+) -> None:
+    """Add what the omitted harmonics leak into those that were fitted, (X'WX)^-1 X'W Z for each of their columns Z."""
+    used, kept = 2 * order + 1, min(2 * order + 1, 7)
+    row, overlap = np.empty(_FULL), np.zeros((_FULL, used))
+    for p in range(len(phase)):
+        if weight[p] > 0.0:
+            _design_row(phase[p], _FULL, row)
+            for i in range(used, _FULL):
+                for j in range(used):
+                    overlap[i, j] += weight[p] * row[i] * row[j]
+    half, leak = np.zeros(used), np.zeros(used)
+    for i in range(used, _FULL):
+        _forward(factor, overlap[i], used, half)
+        _backward(factor, half, used, leak)
+        for a in range(kept):
+            for b in range(kept):
+                covariance[a, b] += omitted[(i - used) // 2] * leak[a] * leak[b]
 
 
 @numba.njit(parallel=True, cache=True)

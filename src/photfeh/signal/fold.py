@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Alignment", "align_phases", "fold_times", "max_phase_gap"]
+__all__ = ["Alignment", "align_phases", "fold_times", "max_phase_gap", "phase_coverage"]
 
 Alignment = Literal["phi1", "maximum"]
 FloatArray = npt.NDArray[np.float64]
@@ -53,3 +53,18 @@ def max_phase_gap(offsets: IntArray, phase: FloatArray) -> FloatArray:
                 largest = max(largest, ordered[j] - ordered[j - 1])
             gap[i] = largest
     return gap
+
+
+@numba.njit(parallel=True, cache=True)
+def phase_coverage(offsets: IntArray, phase: FloatArray, reach: float = 0.05) -> FloatArray:
+    """Fraction of the cycle that lies within ``reach`` [cycle] of a point, shape (N,); 0 for stars without points."""
+    n = len(offsets) - 1
+    covered = np.zeros(n)
+    for i in numba.prange(n):
+        ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
+        if len(ordered) > 0:
+            total = min(1.0 + ordered[0] - ordered[-1], 2.0 * reach)
+            for j in range(1, len(ordered)):
+                total += min(ordered[j] - ordered[j - 1], 2.0 * reach)
+            covered[i] = total
+    return covered

@@ -55,6 +55,7 @@ class PeriodCheck:
     ``best_power`` (N,): those of :func:`find_periods`. ``relation`` (N,): what the best period is to the one given:
     "same", "half", "twice", "third", "three times", "sampling alias" (frequencies that differ, or add up, to a
     frequency of the sampling), "unrelated", or "unknown" where either is missing. ``agrees`` (N,): it is the same.
+    ``margin``, ``ok`` (N,): those of :func:`find_periods`.
     """
 
     power: FloatArray
@@ -62,6 +63,7 @@ class PeriodCheck:
     best_power: FloatArray
     relation: npt.NDArray[np.str_]
     agrees: BoolArray
+    margin: FloatArray
     ok: BoolArray
 
 
@@ -126,7 +128,7 @@ def check_periods(
     for ratio, name in (*_RATIOS, (1.0, "same")):
         target = ratio * frequency
         relation[np.abs(best - target) < np.maximum(tolerance * target, max(ratio, 1.0) * resolution)] = name
-    return PeriodCheck(out[:, 0], search.period, search.power, relation, relation == "same", search.ok)
+    return PeriodCheck(out[:, 0], search.period, search.power, relation, relation == "same", search.margin, search.ok)
 
 
 def refine_periods(

@@ -1,0 +1,155 @@
+"""Stars whose period is missing or wrong, through measurement, preparation, prediction and the command line."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import photfeh.cli as cli
+from photfeh.archive import write_lightcurves
+from photfeh.errors import BadInput, MissingColumn, UnknownName
+from photfeh.flags import Flag
+from photfeh.lightcurves import LightCurves
+from photfeh.measurement import measure
+from photfeh.prediction import predict
+from photfeh.preparation import prepare
+from photfeh.simulation import Simulation, simulate
+
+
+@pytest.fixture(scope="module")
+def sky() -> Simulation:
+    return simulate(200, seed=41)
+
+
+@pytest.fixture(scope="module")
+def bare(sky) -> pd.DataFrame:
+    return sky.stars[["source_id", "type"]]
+
+
+@pytest.fixture(scope="module")
+def searched(sky, bare) -> pd.DataFrame:
+    return predict(sky.curves, bare, model="relation")
+
+
+@pytest.fixture(scope="module")
+def known(sky) -> pd.DataFrame:
+    return predict(sky.curves, sky.stars, model="relation")
+
+
+def flagged(table: pd.DataFrame, bit: Flag) -> np.ndarray:
+    return (table["flag"].to_numpy() & int(bit)) > 0
+
+
+def folded(sky: Simulation) -> LightCurves:
+    curves = sky.curves
+    phase = (curves.time / np.repeat(sky.stars["period"].to_numpy(), curves.n_epochs)) % 1.0
+    return LightCurves(curves.source_id, curves.offsets, phase, curves.mag, curves.mag_error, folded=True)
+
+
+def test_predictions_without_periods_are_near_those_with_them(sky, searched, known):
+    true = sky.stars["period"].to_numpy()
+    assert np.mean(np.abs(searched["period"] / true - 1) < 1e-3) > 0.97
+    assert np.mean(np.abs(searched["feh"] - known["feh"]) < known["feh_error"]) > 0.95
+    assert flagged(searched, Flag.PERIOD_SEARCHED).all()
+    assert not flagged(known, Flag.PERIOD_SEARCHED).any()
+    assert np.array_equal(known["period"], true)
+    wrong = np.abs(searched["period"] / true - 1) > 1e-3
+    assert flagged(searched, Flag.PERIOD_DOUBTFUL)[wrong].all()
+
+
+def test_only_missing_periods_are_searched_and_neighbours_do_not_matter(sky, bare, searched, known):
+    some = bare.assign(period=sky.stars["period"].where(np.arange(len(bare)) % 2 == 0))
+    mixed = predict(sky.curves, some, model="relation", stars_per_chunk=33)
+    pd.testing.assert_frame_equal(mixed.iloc[::2], known.iloc[::2])
+    pd.testing.assert_frame_equal(mixed.iloc[1::2], searched.iloc[1::2])
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("half", lambda p: p / 2),
+        ("twice", lambda p: 2 * p),
+        ("day alias", lambda p: 1 / (1 / p + 1)),
+        ("unrelated", lambda p: 1.07 * p),
+        ("blurred", lambda p: 1 / (1 / p + 1.5e-3)),
+        ("absurd", lambda p: 30 + 0 * p),
+    ],
+)
+def test_wrong_periods_are_replaced(sky, bare, name, wrong):
+    few = sky.curves[:60]
+    true = sky.stars["period"].to_numpy()[:60]
+    table = measure(few, bare.iloc[:60].assign(period=wrong(true)), periods="check").table
+    right = np.abs(table["period"] / true - 1) < 1e-3
+    replaced = flagged(table, Flag.PERIOD_REPLACED)
+    assert right.mean() > 0.93
+    assert replaced.mean() > 0.93
+    assert (table["period_source"][replaced] == "replaced").all()
+    assert (replaced | flagged(table, Flag.PERIOD_DOUBTFUL)).all()
+
+
+def test_right_periods_are_kept(sky):
+    table = measure(sky.curves, sky.stars, periods="check").table
+    kept = ~flagged(table, Flag.PERIOD_REPLACED)
+    true = sky.stars["period"].to_numpy()
+    assert kept.mean() > 0.97
+    assert np.array_equal(table["period"][kept], true[kept])
+    assert (np.abs(table["period"] / true - 1) < 1e-3).mean() > 0.99
+
+
+def test_all_periods_can_be_searched_anew(sky, searched):
+    stars = sky.stars[["source_id", "type"]].assign(period=0.6)
+    again = predict(sky.curves, stars, model="relation", periods="search")
+    pd.testing.assert_frame_equal(again, searched)
+
+
+def test_a_data_set_without_periods(sky, tmp_path):
+    made = prepare(
+        sky.curves, sky.stars[["source_id"]], tmp_path / "d", representations=("raw",), cuts="none",
+        types=("RRab", "RRc"),
+    )  # fmt: skip
+    assert (made.stars["period_source"] == "found").all()
+    assert (made.stars["type"] == sky.stars["type"]).mean() > 0.95
+    assert made.stars["period_error"].between(0, 1e-3).mean() > 0.99
+    truth = sky.stars["feh"].to_numpy()[made.sample]
+    assert np.median(np.abs(made.stars["feh"].iloc[made.sample] - truth)) < 0.12
+
+
+def test_what_cannot_be_searched_says_so(sky, bare, tmp_path):
+    curves = folded(sky)
+    for verb in (
+        lambda **o: predict(curves, bare, model="relation", **o),
+        lambda **o: prepare(curves, bare, tmp_path / "d", **o),
+    ):
+        with pytest.raises(MissingColumn, match="no period can be searched"):
+            verb()
+    with pytest.raises(BadInput, match="periods='given'"):
+        predict(curves, sky.stars, model="relation", periods="check")
+    with pytest.raises(UnknownName, match="setting of periods"):
+        predict(sky.curves, sky.stars, model="relation", periods="guess")
+    assert not (tmp_path / "d").exists()
+    some = sky.stars.assign(period=sky.stars["period"].where(np.arange(len(bare)) > 0))
+    table = predict(curves, some, model="relation")
+    assert flagged(table, Flag.NO_PERIOD).tolist() == [True] + [False] * (len(bare) - 1)
+    sparse = sky.curves[:1].select_points(np.arange(len(sky.curves[0])) < 9)
+    assert flagged(predict(sparse, bare.iloc[:1], model="relation"), Flag.NO_PERIOD).all()
+
+
+def test_command_line(sky, bare, capsys, monkeypatch, tmp_path):
+    write_lightcurves(sky.curves[:30], tmp_path / "epochs.parquet")
+    bare.iloc[:30].assign(period=1.07 * sky.stars["period"].iloc[:30]).to_csv(tmp_path / "stars.csv", index=False)
+    arguments = [str(tmp_path / "epochs.parquet"), "--stars", str(tmp_path / "stars.csv"), "--periods", "check"]
+    console = {"highlight": False, "soft_wrap": True, "width": 200}
+    for verb, output, *more in (("predict", "p.parquet", "--model", "relation"), ("prepare", "d")):
+        monkeypatch.setattr(sys, "argv", ["photfeh", verb, *arguments, *more, "--output", str(tmp_path / output)])
+        monkeypatch.setattr(cli, "out", cli.Console(file=sys.stdout, **console))
+        monkeypatch.setattr(cli, "err", cli.Console(file=sys.stderr, **console))
+        cli.main()
+        text = capsys.readouterr().err
+        assert re.search("flag 2048: (2[6-9]|30) stars: the given period does not fit", text)
+        assert "stars/s" in text
+    period = pd.read_parquet(tmp_path / "p.parquet")["period"]
+    assert (np.abs(period / sky.stars["period"].iloc[:30].to_numpy() - 1) < 1e-3).mean() > 0.9
