@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from photfeh.errors import BadInput
+from photfeh.errors import BadInput, UnknownName
 
 __all__ = ["Batch", "FitConfig", "FitResult", "fit_network", "predict_network"]
 
@@ -38,7 +38,8 @@ class FitConfig:
 
     ``schedule``: ``one-cycle`` (linear warm-up over a tenth of the epochs, cosine to zero; Smith 2018) or ``constant``
     (the founding recipe). ``patience``: epochs without a new best tune loss before stopping. ``clip``: largest gradient
-    norm. ``seed`` rules initial weights, dropout and batch order.
+    norm. ``seed`` rules initial weights, dropout and batch order. ``precision``: ``float32``, or ``mixed`` (bfloat16
+    matrix products where torch deems them safe; worth it on a GPU).
     """
 
     epochs: int = 80
@@ -51,6 +52,13 @@ class FitConfig:
     clip: float = 1.0
     seed: int = 0
     device: str = "cpu"
+    precision: Literal["float32", "mixed"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name, known in (("schedule", ("one-cycle", "constant")), ("precision", ("float32", "mixed"))):
+            if getattr(self, name) not in known:
+                raise UnknownName(name, str(getattr(self, name)), known)
+        usable_device(self.device)
 
     def rate(self, progress: float) -> float:
         """Learning rate when the fraction ``progress`` of all steps is done."""
@@ -60,6 +68,26 @@ class FitConfig:
         if progress < warm:
             return self.learning_rate * (0.04 + 0.96 * progress / warm)
         return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (progress - warm) / (1.0 - warm)))
+
+
+def usable_device(name: str) -> torch.device:
+    """The torch device of this name.
+
+    Raises
+    ------
+    BadInput
+        if torch knows no such device, or the machine has none.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BadInput(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); take cpu.") from error
+    return device
+
+
+def _autocast(device: str, precision: str) -> torch.autocast:
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "mixed")
 
 
 @dataclass(frozen=True)
@@ -154,12 +182,15 @@ def fit_network(
     return result
 
 
-def predict_network(module: nn.Module, batch: Batch, *, device: str = "cpu", chunk: int = 4096) -> Tensor:
+def predict_network(
+    module: nn.Module, batch: Batch, *, device: str = "cpu", precision: str = "float32", chunk: int = 128
+) -> Tensor:
     """Outputs (N, 1) or (N, 2) on the CPU, in chunks, without gradients."""
+    usable_device(device)
     module.to(device).eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), _autocast(device, precision):
         parts = [
-            module(*(t[i : i + chunk].to(device) for t in (batch.values, batch.lengths, batch.extra))).cpu()
+            module(*(t[i : i + chunk].to(device) for t in (batch.values, batch.lengths, batch.extra))).float().cpu()
             for i in range(0, len(batch), chunk)
         ]
     return torch.cat(parts) if parts else torch.zeros(0, 1)
@@ -187,14 +218,16 @@ def _one_epoch(
         if augment is not None:
             batch = augment(batch, generator)
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(module(batch.values, batch.lengths, batch.extra), batch.target, batch.weight)
+        with _autocast(config.device, config.precision):
+            output = module(batch.values, batch.lengths, batch.extra)
+        loss = loss_of(output.float(), batch.target, batch.weight)
         penalty = module.penalty() if isinstance(module, Penalised) else 0.0
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(module.parameters(), config.clip)
         optimiser.step()
         mass = float(batch.weight.sum())
         total, seen = total + float(loss.detach()) * mass, seen + mass
-    output = predict_network(module, tune, device=config.device).to(config.device)
+    output = predict_network(module, tune, device=config.device, precision=config.precision).to(config.device)
     tune_loss = float(loss_of(output, tune.target, tune.weight))
     return {
         "epoch": float(epoch),

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator
 
 from photfeh.errors import BadFile, BadInput
-from photfeh.sequences import Sequences
+from photfeh.sequences import REPRESENTATIONS, Sequences
 
 __all__ = ["Regressor", "Tune"]
 
@@ -34,6 +34,9 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
     star_types: ClassVar[tuple[str, ...] | None] = None
     """Types the model is for by nature; None: those it is trained on."""
 
+    representations: ClassVar[tuple[str, ...]] = REPRESENTATIONS
+    """Kinds of sequences that the model can read."""
+
     arrays_: dict[str, npt.NDArray[Any]]
     notes_: dict[str, Any]
 
@@ -48,7 +51,8 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         BadInput
-            if lengths differ, a label or weight is not finite, a weight is negative, or a star has no valid step.
+            if lengths differ, a label or weight is not finite, a weight is negative, a star has no valid step, or the
+            model cannot read this representation.
         """
         target, weight = self._checked(X, y, sample_weight)
         used = weight > 0
@@ -63,6 +67,7 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         """Mean and standard deviation of [Fe/H], each of shape (N,) [dex]; NaN for stars without a valid step."""
         if not hasattr(self, "arrays_"):
             raise BadInput(f"this {type(self).__name__} is not fitted; call fit first.")
+        self._readable(X)
         mean, sigma = np.full(len(X), np.nan), np.full(len(X), np.nan)
         valid = X.mask.any(axis=1)
         if valid.any():
@@ -102,13 +107,26 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         if content["class"] != type(self).__name__:
             raise BadFile(f"{folder} holds a {content['class']}, not a {type(self).__name__}.")
         self.set_params(**{name: _tupled(value) for name, value in content["params"].items()})
-        self.arrays_, self.notes_ = arrays, content["notes"]
+        return self.adopt(arrays, content["notes"])
+
+    def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Regressor:
+        """Take arrays and notes of another fit as the fitted state."""
+        self.arrays_, self.notes_ = arrays, notes
         return self
 
     # ------------------------------------------------------------------ checks
+    def _readable(self, X: Sequences) -> None:
+        kind = X.representation.kind
+        if kind not in self.representations:
+            raise BadInput(
+                f"{type(self).__name__} cannot read the representation {kind!r}; "
+                f"prepare one of {', '.join(self.representations)}."
+            )
+
     def _checked(
         self, X: Sequences, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
     ) -> tuple[FloatArray, FloatArray]:
+        self._readable(X)
         target = np.asarray(y, np.float64)
         weight = np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight, np.float64)
         if target.shape != (len(X),) or weight.shape != (len(X),):

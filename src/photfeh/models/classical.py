@@ -16,7 +16,7 @@ from photfeh.errors import UnknownName
 from photfeh.models.base import Regressor, Tune
 from photfeh.sequences import Sequences
 
-__all__ = ["RandomForest", "RidgeFourier", "SupportVector"]
+__all__ = ["RandomForest", "RidgeFourier", "SupportVector", "walk_trees"]
 
 FloatArray = npt.NDArray[np.float64]
 Inputs = Literal["fourier", "sequence"]
@@ -198,12 +198,12 @@ class RandomForest(Regressor):
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         design = _inputs(X, self.inputs).astype(np.float32).astype(np.float64)
         names = ("root", "left", "right", "feature", "threshold", "value")
-        mean, sigma = _walk(design, *(self.arrays_[name] for name in names))
+        mean, sigma = walk_trees(design, *(self.arrays_[name] for name in names))
         return mean, sigma
 
 
 @numba.njit(parallel=True, cache=True)
-def _walk(
+def walk_trees(
     x: FloatArray,
     root: npt.NDArray[np.int64],
     left: npt.NDArray[np.int64],

@@ -23,12 +23,15 @@ def describe(name: str, n_points: int = 264) -> tuple[pd.DataFrame | None, dict[
         if there is no such model.
     """
     model = create_model(name)
-    layers = layer_table(model.build(), n_points) if isinstance(model, Network) else None
+    layers = None
+    if isinstance(model, Network):
+        channels, extra = 3 if model.with_phase else 2, len(model.extra_names)
+        layers = layer_table(model.build(), n_points, n_channels=channels, n_extra=extra)
     entry = MODELS[name]
     return layers, model.get_params(), f"{entry.summary} ({entry.source})"
 
 
-def layer_table(module: nn.Module, n_points: int = 264) -> pd.DataFrame:
+def layer_table(module: nn.Module, n_points: int = 264, *, n_channels: int = 2, n_extra: int = 1) -> pd.DataFrame:
     """Layers in the order in which they run: name, kind, output shape (None = stars), own parameters.
 
     A layer is a module with parameters of its own or none at all inside; a module with ``show_as`` is listed whole
@@ -50,10 +53,10 @@ def layer_table(module: nn.Module, n_points: int = 264) -> pd.DataFrame:
         handles.append(layer.register_forward_hook(record(name, getattr(layer, "show_as", type(layer).__name__))))
     module.eval()
     with torch.no_grad():
-        module(torch.zeros(2, n_points, 2), torch.full((2,), n_points), torch.zeros(2, 1))
+        module(torch.zeros(2, n_points, n_channels), torch.full((2,), n_points), torch.zeros(2, n_extra))
     for handle in handles:
         handle.remove()
-    first = {"layer": "input", "kind": "Input", "output": f"(None, {n_points}, 2)", "parameters": 0}
+    first = {"layer": "input", "kind": "Input", "output": f"(None, {n_points}, {n_channels})", "parameters": 0}
     return pd.DataFrame([first, *rows])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,44 +23,44 @@ __all__ = ["Network"]
 FloatArray = npt.NDArray[np.float64]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Network(Regressor):
-    """Base of the networks: a subclass says only how its module is built.
+    """Base of the networks: a subclass is a dataclass of its sizes, and says how its module is built.
 
-    The module maps (values (N, T, 2), lengths (N,), extra (N, 1)) to (N, 1), the mean, or (N, 2), mean and log sigma.
-    Channels, the extra input (period) and the target are standardised with statistics of the training rows. Every
-    parameter of the fit is an argument of the model, so that ``get_params`` tells the whole recipe.
+    The module maps (values (N, T, C), lengths (N,), extra (N, E)) to (N, 1), the mean, or (N, 2), mean and log sigma.
+    Channels are magnitude and phase x period and, for networks ``with_phase``, the phase itself in cycles, not scaled.
+    ``extra`` are the columns ``extra_names`` of the features. Channels, extra inputs and target are standardised with
+    statistics of the training rows. Every setting of the fit (see :class:`photfeh.training.FitConfig`) is a parameter
+    of the model, so that ``get_params`` tells the whole recipe.
     """
 
     kind: ClassVar[str] = "network"
+    extra_names: ClassVar[tuple[str, ...]] = ("period",)
+    with_phase: ClassVar[bool] = False
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    weight_decay: float
-    patience: int
-    clip: float
-    seed: int
-    device: str
+    epochs: int = 80
+    batch_size: int = 32
+    learning_rate: float = 0.015
+    schedule: str = "one-cycle"
+    weight_decay: float = 0.0
+    patience: int = 40
+    clip: float = 1.0
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "float32"
 
     @abstractmethod
     def build(self) -> nn.Module:
         """A fresh module with random weights."""
 
+    def augmentation(self) -> Callable[[Batch, torch.Generator], Batch] | None:
+        """What is done to every batch before a training step; None: nothing."""
+        return None
+
     def fit_config(self) -> FitConfig:
         """The settings of the loop, gathered from this model's parameters."""
-        names = (
-            "epochs",
-            "batch_size",
-            "learning_rate",
-            "schedule",
-            "weight_decay",
-            "patience",
-            "clip",
-            "seed",
-            "device",
-        )
-        return FitConfig(**{name: getattr(self, name) for name in names})
+        own = self.get_params(deep=False)
+        return FitConfig(**{item.name: own[item.name] for item in fields(FitConfig) if item.name in own})
 
     def track(
         self, *, checkpoint: Path | None = None, on_epoch: Callable[[dict[str, float]], None] | None = None
@@ -79,6 +80,7 @@ class Network(Regressor):
             self._batch(X, y, weight),
             self._batch(*tune),
             self.fit_config(),
+            augment=self.augmentation(),
             checkpoint=getattr(self, "_checkpoint", None),
             on_epoch=getattr(self, "_on_epoch", None),
         )
@@ -99,10 +101,10 @@ class Network(Regressor):
         mass = (weight[:, None] * X.mask).astype(np.float64)
         mean = np.einsum("nt,ntc->c", mass, X.values) / mass.sum()
         spread = np.sqrt(np.einsum("nt,ntc->c", mass, (X.values - mean) ** 2) / mass.sum())
-        period = X.feature("period")
+        columns = [_mean_and_spread(X.feature(name), weight) for name in self.extra_names]
         self._scales: dict[str, FloatArray] = {
             "input": np.stack([mean, np.maximum(spread, 1e-6)]),
-            "extra": _mean_and_spread(period, weight),
+            "extra": np.stack(columns, axis=1),
             "target": _mean_and_spread(y, weight),
         }
         self.notes_ = {}
@@ -110,8 +112,11 @@ class Network(Regressor):
     def _batch(self, X: Sequences, y: FloatArray | None = None, weight: FloatArray | None = None) -> Batch:
         scales = self._scales
         values = (X.values - scales["input"][0].astype(np.float32)) / scales["input"][1].astype(np.float32)
+        if self.with_phase:
+            values = np.concatenate([values, X.values[..., 1:] / X.feature("period")[:, None, None]], axis=2)
         values[~X.mask] = 0.0
-        extra = (X.feature("period")[:, None] - scales["extra"][0]) / scales["extra"][1]
+        extra = np.stack([X.feature(name) for name in self.extra_names], axis=1)
+        extra = (extra - scales["extra"][0]) / scales["extra"][1]
         target = np.zeros(len(X)) if y is None else (y - scales["target"][0]) / scales["target"][1]
         mass = np.ones(len(X)) if weight is None else weight / weight.mean()
         floats = [torch.as_tensor(np.asarray(a, np.float32)) for a in (values, extra, target, mass)]
@@ -119,7 +124,8 @@ class Network(Regressor):
 
     def _raw(self, X: Sequences) -> tuple[FloatArray, FloatArray | None]:
         """Mean and, for networks that give one, sigma in dex."""
-        output = predict_network(self.module_, self._batch(X), device=self.device).numpy().astype(np.float64)
+        tensor = predict_network(self.module_, self._batch(X), device=self.device, precision=self.precision)
+        output = tensor.numpy().astype(np.float64)
         centre, scale = self._scales["target"]
         sigma = scale * np.exp(np.clip(output[:, 1], -5.0, 3.0)) if output.shape[1] == 2 else None
         return centre + scale * output[:, 0], sigma
@@ -134,13 +140,13 @@ class Network(Regressor):
         self.arrays_ = {f"module.{name}": value.numpy().copy() for name, value in module.state_dict().items()}
         self.arrays_ |= {f"scale.{name}": value for name, value in self._scales.items()}
 
-    def restore(self, folder: str | Path) -> Network:
-        """Take the fitted state from a folder; see :meth:`Regressor.restore`."""
-        super().restore(folder)
-        self._scales = {name[6:]: value for name, value in self.arrays_.items() if name.startswith("scale.")}
+    def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Network:
+        """Take arrays and notes of another fit as the fitted state."""
+        super().adopt(arrays, notes)
+        self._scales = {name[6:]: value for name, value in arrays.items() if name.startswith("scale.")}
         module = self.build()
         module.load_state_dict(
-            {name[7:]: torch.as_tensor(value) for name, value in self.arrays_.items() if name.startswith("module.")}
+            {name[7:]: torch.as_tensor(value) for name, value in arrays.items() if name.startswith("module.")}
         )
         self.module_ = module.eval()
         return self

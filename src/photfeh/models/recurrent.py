@@ -2,49 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
 import torch
 from torch import Tensor, nn
 
 from photfeh.models import fused
 from photfeh.models.network import Network
 
-__all__ = ["GRU", "RecurrentModule"]
+__all__ = ["GRU", "LSTM", "BiGRU", "BiLSTM", "RecurrentModule"]
+
+Cell = Literal["GRU", "LSTM"]
 
 
 class Recurrent(nn.Module):
-    """One GRU layer; returns the whole sequence or only the state after the last valid step."""
+    """One recurrent layer; returns the whole sequence or only the state after the last valid step.
 
-    show_as = "GRU"
+    Of a bidirectional layer, the outputs (or last states) of both directions stand side by side.
+    """
 
-    def __init__(self, n_in: int, n_out: int, *, sequence: bool) -> None:
+    def __init__(self, cell: Cell, n_in: int, n_out: int, *, bidirectional: bool, sequence: bool) -> None:
         super().__init__()
-        self.layer = fused.GRU(n_in, n_out)
+        self.layer = {"GRU": fused.GRU, "LSTM": fused.LSTM}[cell](n_in, n_out, bidirectional=bidirectional)
+        self.show_as = f"Bi{cell}" if bidirectional else cell
         self.sequence = sequence
+        if cell == "LSTM":  # open forget gates, as Keras starts them: else memory halves at every step
+            with torch.no_grad():
+                for name, parameter in self.layer.named_parameters():
+                    if "bias_ih" in name:
+                        parameter[n_out : 2 * n_out] += 1.0
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """(N, T, C), (N,) -> (N, T, H) or (N, H)."""
+        """(N, T, C), (N,) -> (N, T, D H) or (N, D H); D is 2 if bidirectional, else 1."""
         output, last = self.layer(values, lengths)
-        return torch.as_tensor(output if self.sequence else last[-1])
+        return torch.as_tensor(output if self.sequence else torch.cat(list(last), dim=1))
 
 
 class RecurrentModule(nn.Module):
-    """Recurrent layers with dropout in between and one linear output; kernel L2 and recurrent L1 penalties."""
+    """Recurrent layers with dropout behind each and one linear output; kernel L2 and recurrent L1 penalties."""
 
     def __init__(
-        self, units: tuple[int, ...], dropout: tuple[float, ...], kernel_l2: float, recurrent_l1: float
+        self,
+        cell: Cell,
+        units: tuple[int, ...],
+        dropout: tuple[float, ...],
+        *,
+        n_in: int = 2,
+        bidirectional: bool = False,
+        kernel_l2: float = 0.0,
+        recurrent_l1: float = 0.0,
     ) -> None:
         super().__init__()
         self.kernel_l2, self.recurrent_l1 = kernel_l2, recurrent_l1
-        n_in = 2
         self.recurrent, self.dropout = nn.ModuleList(), nn.ModuleList()
         for i, n_out in enumerate(units):
-            self.recurrent.append(Recurrent(n_in, n_out, sequence=i < len(units) - 1))
+            sequence = i < len(units) - 1
+            self.recurrent.append(Recurrent(cell, n_in, n_out, bidirectional=bidirectional, sequence=sequence))
             self.dropout.append(nn.Dropout(dropout[i]))
-            n_in = n_out
+            n_in = n_out * (2 if bidirectional else 1)
         self.dense = nn.Linear(n_in, 1)
 
     def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
-        """(N, T, 2), (N,), (N, 1) -> (N, 1). The period enters through the second channel, phase x period."""
+        """(N, T, C), (N,), (N, 1) -> (N, 1). The period enters through the second channel, phase x period."""
         for recurrent, dropout in zip(self.recurrent, self.dropout, strict=True):
             values = dropout(recurrent(values, lengths))
         return torch.as_tensor(self.dense(values))
@@ -60,43 +80,63 @@ class RecurrentModule(nn.Module):
         return total
 
 
-class GRU(Network):
-    """The founding network: GRU 20, 16, 8 with dropout 0.2, 0.2, 0.1 and a dense output; 3,897 parameters.
+@dataclass(kw_only=True, eq=False, repr=False)
+class RecurrentNetwork(Network):
+    """What the four recurrent networks share: sizes, dropout 0.2, 0.2, 0.1 and penalties of the founding document.
 
-    Architecture and penalties: Monti & Muraveva 2024. Inputs and target are standardised and the learning rate follows
-    one cycle, so that tens of epochs do what took thousands with a constant rate.
+    Inputs and target are standardised and the learning rate follows one cycle, so that tens of epochs do what took
+    thousands with a constant rate.
     """
 
-    def __init__(
-        self,
-        units: tuple[int, ...] = (20, 16, 8),
-        dropout: tuple[float, ...] = (0.2, 0.2, 0.1),
-        kernel_l2: float = 2e-6,
-        recurrent_l1: float = 2e-6,
-        epochs: int = 80,
-        batch_size: int = 32,
-        learning_rate: float = 0.015,
-        schedule: str = "one-cycle",
-        weight_decay: float = 0.0,
-        patience: int = 40,
-        clip: float = 1.0,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        self.units = units
-        self.dropout = dropout
-        self.kernel_l2 = kernel_l2
-        self.recurrent_l1 = recurrent_l1
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.clip = clip
-        self.seed = seed
-        self.device = device
+    cell: ClassVar[Cell]
+    bidirectional: ClassVar[bool] = False
+
+    units: tuple[int, ...] = (20, 16, 8)
+    dropout: tuple[float, ...] = (0.2, 0.2, 0.1)
+    kernel_l2: float = 2e-6
+    recurrent_l1: float = 2e-6
 
     def build(self) -> nn.Module:
         """The module with fresh weights."""
-        return RecurrentModule(self.units, self.dropout, self.kernel_l2, self.recurrent_l1)
+        return RecurrentModule(
+            self.cell,
+            self.units,
+            self.dropout,
+            bidirectional=self.bidirectional,
+            kernel_l2=self.kernel_l2,
+            recurrent_l1=self.recurrent_l1,
+        )
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GRU(RecurrentNetwork):
+    """The founding network: GRU 20, 16, 8 and a dense output; 3,897 parameters (Monti & Muraveva 2024)."""
+
+    cell = "GRU"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LSTM(RecurrentNetwork):
+    """LSTM 20, 16, 8 and a dense output; 5,193 parameters (Monti & Muraveva 2024)."""
+
+    cell = "LSTM"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BiGRU(RecurrentNetwork):
+    """GRU 20, 16, 16 in both directions and a dense output; 13,281 parameters (Monti & Muraveva 2024)."""
+
+    cell = "GRU"
+    bidirectional = True
+
+    units: tuple[int, ...] = (20, 16, 16)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BiLSTM(RecurrentNetwork):
+    """LSTM 20, 16, 16 in both directions and a dense output; 17,697 parameters (Monti & Muraveva 2024)."""
+
+    cell = "LSTM"
+    bidirectional = True
+
+    units: tuple[int, ...] = (20, 16, 16)

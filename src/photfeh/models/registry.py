@@ -41,7 +41,30 @@ MODELS: dict[str, Entry] = {
         "classical", "RandomForest", "random forest on Fourier features", f"Breiman 2001; {_FOUNDING}"
     ),
     "svr": Entry("classical", "SupportVector", "support vectors on Fourier features", f"Smola 2004; {_FOUNDING}"),
+    "gradient-boosting": Entry(
+        "boosting", "GradientBoosting", "boosted regression trees on Fourier features", "Friedman 2001; Ke+ 2017"
+    ),
+    "minirocket": Entry("rocket", "MiniRocket", "ridge regression on 9,996 fixed convolutions", "Dempster+ 2021"),
     "gru": Entry("recurrent", "GRU", "three GRU layers, 20/16/8 units", _FOUNDING),
+    "bigru": Entry("recurrent", "BiGRU", "three GRU layers in both directions, 20/16/16 units each", _FOUNDING),
+    "lstm": Entry("recurrent", "LSTM", "three LSTM layers, 20/16/8 units", _FOUNDING),
+    "bilstm": Entry("recurrent", "BiLSTM", "three LSTM layers in both directions, 20/16/16 units each", _FOUNDING),
+    "fcn": Entry("convolutional", "FCN", "three convolutions, average over the curve", "Wang+ 2017"),
+    "resnet": Entry("convolutional", "ResNet", "nine convolutions in three residual blocks", "Wang+ 2017"),
+    "inceptiontime": Entry(
+        "convolutional", "InceptionTime", "six inception modules with shortcuts", "Ismail Fawaz+ 2020"
+    ),
+    "convgru": Entry("mixed", "ConvGRU", "the convolutions of fcn, then GRU 8/4", _FOUNDING),
+    "convlstm": Entry("mixed", "ConvLSTM", "the convolutions of fcn, then LSTM 8/4", _FOUNDING),
+    "transformer": Entry("attention", "Transformer", "two attention layers that know the phase", "Vaswani+ 2017"),
+    "seq2seq": Entry("seq2seq", "Seq2Seq", "encoder-decoder that also draws the curve", "Sutskever+ 2014; Naul+ 2018"),
+    "circular": Entry(
+        "circular", "Circular", "circular convolutions on a ridge-Fourier curve; mean and sigma", "photfeh"
+    ),
+    "extreme-deconvolution": Entry(
+        "deconvolution", "ExtremeDeconvolution", "mixtures of Gaussians that know each star's noise", "Bovy+ 2011"
+    ),
+    "blend": Entry("blend", "Blend", "mean of circular networks and extreme deconvolution", "photfeh"),
 }
 """Every model by name."""
 

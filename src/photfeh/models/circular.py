@@ -1,0 +1,175 @@
+"""A network made for periodic curves: regularised Fourier smoothing inside, circular convolutions, mean and sigma.
+
+The points of a star, however many and wherever in phase, become one smooth periodic curve and its standard error by
+ridge regression on harmonics (the posterior mean and variance of a Gaussian prior on the coefficients). Because this
+happens inside the network, points can be left out and noise added at every training step, and the same network reads
+raw epochs and splines. Convolutions wrap around at phase 1 and the pooled result does not know where phase 0 is; the
+period enters as an input of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from photfeh.models.network import Network
+from photfeh.training import Batch
+
+__all__ = ["Circular", "CircularModule", "RidgeCurve"]
+
+
+class RidgeCurve(nn.Module):
+    """Points of a star -> its curve on a phase grid with standard errors; robust, no parameters to train.
+
+    Coefficients of harmonic k have the prior standard deviation ``prior`` * k**-1.5; the noise is estimated from the
+    residuals, and points beyond three times the noise lose weight (three rounds of reweighting, Tukey's biweight).
+    """
+
+    def __init__(self, n_harmonics: int, n_grid: int, prior: float = 0.7, rounds: int = 3) -> None:
+        super().__init__()
+        self.rounds = rounds
+        k = torch.arange(1, n_harmonics + 1)
+        self.register_buffer("k", k, persistent=False)
+        spread = torch.cat([torch.tensor([30.0]), (prior * k**-1.5).repeat_interleave(2)])
+        self.register_buffer("precision", spread**-2.0, persistent=False)
+        self.register_buffer("grid", self.basis(torch.arange(n_grid) / n_grid), persistent=False)
+
+    k: Tensor
+    precision: Tensor
+    grid: Tensor
+
+    def basis(self, phase: Tensor) -> Tensor:
+        """(...) -> (..., 2K + 1): one, cosines and sines."""
+        angle = 2 * math.pi * phase[..., None] * self.k
+        waves = torch.stack([angle.cos(), angle.sin()], dim=-1).flatten(-2)
+        return torch.cat([torch.ones_like(phase)[..., None], waves], dim=-1)
+
+    def forward(self, phase: Tensor, mag: Tensor, mask: Tensor) -> Tensor:
+        """Phases [cycle], magnitudes and mask, each (N, T) -> (N, 5, n_grid).
+
+        Channels: curve minus its mean and its standard error, both in units of sqrt(2) x rms of the points, and,
+        constant over phase, the logarithms of noise, that unit and number of points.
+        """
+        basis = self.basis(phase)
+        weight = mask.to(mag.dtype)
+        count = weight.sum(dim=1).clamp(min=1.0)
+        centre = (weight * mag).sum(dim=1, keepdim=True) / count[:, None]
+        mag = torch.where(mask, mag - centre, torch.zeros_like(mag))
+        size = (2.0 * mag.square().sum(dim=1) / count).sqrt() + 1e-6
+        mag = mag / size[:, None]
+        noise = torch.full_like(size, 0.2)
+        for _ in range(self.rounds):
+            weighted = basis * weight[..., None]
+            gram = torch.einsum("nti,ntj->nij", weighted, basis)
+            gram = gram + torch.diag_embed(self.precision * noise.square()[:, None])
+            factor = torch.linalg.cholesky(gram)
+            coefficients = torch.cholesky_solve(torch.einsum("nti,nt->ni", weighted, mag)[..., None], factor)[..., 0]
+            residual = mag - torch.einsum("nti,ni->nt", basis, coefficients)
+            inverse = torch.cholesky_inverse(factor)
+            # degrees of freedom that the fit has used up, from the trace of the smoother
+            used = torch.einsum("nij,nij->n", inverse, torch.einsum("nti,ntj->nij", weighted, basis))
+            spent = (count / (count - used).clamp(min=0.25 * count)).sqrt()
+            noise = 1.4826 * _masked_median(residual.abs(), mask) * spent + 1e-3
+            weight = mask * (1.0 - (residual / (4.685 * noise[:, None])).square()).clamp(min=0.0).square()
+        curve = torch.einsum("gi,ni->ng", self.grid[:, 1:], coefficients[:, 1:])
+        error = noise[:, None] * torch.einsum("gi,nij,gj->ng", self.grid, inverse, self.grid).clamp(min=0.0).sqrt()
+        constant = torch.stack([noise.log() + 2.0, size.log() + 1.0, 0.5 * (count.log() - 4.0)], dim=1)
+        return torch.cat([torch.stack([curve, error], dim=1), constant[..., None].expand(-1, -1, curve.shape[1])], 1)
+
+
+def _masked_median(values: Tensor, mask: Tensor) -> Tensor:
+    """Median of the valid steps of each row (the lower one of two), shape (N,)."""
+    ordered = torch.where(mask, values, torch.full_like(values, math.inf)).sort(dim=1).values
+    middle = ((mask.sum(dim=1) - 1).clamp(min=0) // 2)[:, None]
+    return ordered.gather(1, middle)[:, 0]
+
+
+class CircularModule(nn.Module):
+    """Ridge curve, circular convolutions with batch-free normalisation, pooling over phase, dense layers."""
+
+    def __init__(
+        self, channels: tuple[int, ...], kernel: int, hidden: int, dropout: float, n_harmonics: int, n_grid: int
+    ) -> None:
+        super().__init__()
+        self.curve = RidgeCurve(n_harmonics, n_grid)
+        self.convolutions = nn.ModuleList()
+        n_in = 5 + 2
+        for i, n_out in enumerate(channels):
+            self.convolutions.append(
+                nn.Conv1d(n_in, n_out, kernel, stride=1 if i == 0 else 2, padding=kernel // 2, padding_mode="circular")
+            )
+            n_in = n_out
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(2 * n_in + 2, hidden)
+        self.dense = nn.Linear(hidden, 2)
+
+    def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
+        """(N, T, 3), (N,), (N, 2) -> (N, 2): mean and log sigma."""
+        mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
+        with torch.no_grad():
+            x = self.curve(values[..., 2], values[..., 0], mask)
+        x = torch.cat([x, extra[:, :, None].expand(-1, -1, x.shape[2])], dim=1)
+        for convolution in self.convolutions:
+            x = nn.functional.gelu(convolution(x))
+        pooled = torch.cat([x.mean(dim=2), x.amax(dim=2), extra], dim=1)
+        return torch.as_tensor(self.dense(self.dropout(nn.functional.gelu(self.hidden(self.dropout(pooled))))))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Circular(Network):
+    """Circular convolutions on a ridge-Fourier curve, period as an input, heteroscedastic (mean and sigma).
+
+    ``keep``: smallest fraction of a star's points that a training step leaves in (the fraction is drawn anew for every
+    star and step). ``noise``: largest added noise, relative to the rms of the star's points (its level is drawn, too).
+    ``shift``: rotate each curve by a random phase. Our own; circular convolutions for variable stars
+    go back to Zhang & Bloom (2021, MNRAS 505, 515).
+    """
+
+    with_phase: ClassVar[bool] = True
+    extra_names: ClassVar[tuple[str, ...]] = ("period", "is_rrc")
+
+    channels: tuple[int, ...] = (48, 64, 96)
+    kernel: int = 7
+    hidden: int = 64
+    dropout: float = 0.1
+    n_harmonics: int = 6
+    n_grid: int = 64
+    keep: float = 0.7
+    noise: float = 0.12
+    shift: bool = True
+    epochs: int = 80
+    batch_size: int = 64
+    learning_rate: float = 0.004
+    weight_decay: float = 0.02
+    patience: int = 80
+
+    def build(self) -> nn.Module:
+        """The module with fresh weights."""
+        return CircularModule(self.channels, self.kernel, self.hidden, self.dropout, self.n_harmonics, self.n_grid)
+
+    def augmentation(self) -> Callable[[Batch, torch.Generator], Batch]:
+        """Thinning and rotation of every batch."""
+        return self._thin_and_turn
+
+    def _thin_and_turn(self, batch: Batch, generator: torch.Generator) -> Batch:
+        n, steps = batch.values.shape[:2]
+        draw = torch.rand((n, steps + 3), generator=generator).to(batch.values.device)
+        values = batch.values.clone()
+        if self.shift:
+            values[..., 2] = torch.remainder(values[..., 2] + draw[:, :1], 1.0)
+        valid = torch.arange(steps, device=values.device) < batch.lengths[:, None]
+        count = batch.lengths[:, None].clamp(min=1)
+        centred = torch.where(valid, values[..., 0], 0.0) - (valid * values[..., 0]).sum(dim=1, keepdim=True) / count
+        rms = ((valid * centred).square().sum(dim=1, keepdim=True) / count).sqrt()
+        level = self.noise * draw[:, 2:3].square() * rms
+        values[..., 0] += level * torch.randn((n, steps), generator=generator).to(values.device)
+        kept = (batch.lengths * (self.keep + (1.0 - self.keep) * draw[:, 1])).round().long()
+        kept = torch.minimum(torch.clamp(kept, min=10), batch.lengths)
+        order = torch.where(valid, draw[:, 3:], torch.full_like(draw[:, 3:], 2.0)).argsort(dim=1)
+        values = values.gather(1, order[..., None].expand(-1, -1, values.shape[2]))
+        return replace(batch, values=values[:, : int(kept.max())], lengths=kept)

@@ -1,0 +1,102 @@
+"""The circular network: its smoothing against closed form, its symmetries, its augmentation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from photfeh.errors import BadInput
+from photfeh.models.circular import Circular, RidgeCurve
+from photfeh.models.registry import create_model
+from photfeh.training import Batch, FitConfig
+
+
+def points(n=6, m=50, noise=0.0, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    phase = torch.rand((n, m), generator=g)
+    clean = 0.3 * torch.cos(2 * np.pi * phase) - 0.1 * torch.sin(4 * np.pi * phase)
+    return phase, 15.0 + clean + noise * torch.randn((n, m), generator=g), torch.ones((n, m), dtype=torch.bool)
+
+
+def truth(n_grid):
+    grid = np.arange(n_grid) / n_grid
+    return 0.3 * np.cos(2 * np.pi * grid) - 0.1 * np.sin(4 * np.pi * grid)
+
+
+def test_ridge_curve_recovers_a_clean_curve_in_its_own_unit():
+    phase, mag, mask = points()
+    channels = RidgeCurve(4, 64)(phase, mag, mask)
+    unit = np.exp(channels[:, 3, 0].numpy() - 1.0)
+    expected = np.sqrt(2 * ((mag - mag.mean(1, keepdim=True)) ** 2).mean(1).numpy())
+    assert np.allclose(unit, expected, rtol=1e-3)
+    assert np.allclose(channels[:, 0].numpy() * unit[:, None], truth(64), atol=0.004)
+
+
+def test_ridge_curve_errors_are_honest_and_outliers_do_no_harm():
+    phase, mag, mask = points(n=400, m=40, noise=0.02)
+    channels = RidgeCurve(4, 64)(phase, mag, mask)
+    unit = np.exp(channels[:, 3].numpy() - 1.0)
+    pull = (channels[:, 0].numpy() * unit - truth(64)) / (channels[:, 1].numpy() * unit)
+    assert 0.6 < np.mean(np.abs(pull) < 1) < 0.76
+    spoiled = mag.clone()
+    spoiled[:, 3] += 1.0
+    other = RidgeCurve(4, 64)(phase, spoiled, mask)
+    error = (other[:, 0] * torch.exp(other[:, 3] - 1.0)).numpy() - truth(64)
+    assert np.sqrt(np.mean(error**2)) < 1.5 * np.sqrt(np.mean((channels[:, 0].numpy() * unit - truth(64)) ** 2))
+
+
+def test_padding_and_order_of_points_change_nothing():
+    phase, mag, mask = points(noise=0.02)
+    padded = [
+        torch.cat([a, torch.full((6, 9), fill).to(a.dtype)], dim=1)
+        for a, fill in ((phase, 0.3), (mag, 99.0), (mask, 0))
+    ]
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
+    curve = RidgeCurve(6, 32)
+    plain = curve(phase, mag, mask)
+    assert torch.allclose(curve(*padded), plain, atol=1e-5)
+    assert torch.allclose(curve(phase[:, order], mag[:, order], mask), plain, atol=1e-5)
+
+
+def test_a_rotation_by_a_grid_step_of_the_last_layer_changes_no_output():
+    torch.manual_seed(0)
+    model = Circular(channels=(8, 8), n_grid=32)
+    module = model.build().eval()
+    phase, mag, _ = points(noise=0.02)
+    lengths, extra = torch.full((6,), 50), torch.zeros(6, 2)
+    values = torch.stack([mag, phase * 0.5, phase], dim=2)
+    turned = torch.stack([mag, phase * 0.5, torch.remainder(phase + 4 / 32, 1.0)], dim=2)
+    with torch.no_grad():
+        assert torch.allclose(module(values, lengths, extra), module(turned, lengths, extra), atol=1e-4)
+
+
+def test_augmentation_thins_within_bounds_and_keeps_each_star_its_own_points():
+    model = Circular(keep=0.5, noise=0.0, shift=False)
+    values = torch.arange(4 * 30 * 3, dtype=torch.float32).reshape(4, 30, 3)
+    lengths = torch.tensor([30, 20, 11, 4])
+    batch = Batch(values, lengths, torch.zeros(4, 2), torch.zeros(4), torch.ones(4))
+    new = model.augmentation()(batch, torch.Generator().manual_seed(0))
+    for i in range(4):
+        kept = new.values[i, : new.lengths[i], 0].tolist()
+        assert set(kept) <= set(values[i, : lengths[i], 0].tolist())
+        assert len(set(kept)) == len(kept)
+        assert min(10, lengths[i]) <= new.lengths[i] <= lengths[i]
+    assert torch.equal(batch.values, values)
+
+
+def test_sigma_follows_the_noise_of_the_labels(dataset):
+    X = dataset.sequences("spline", dataset.sample[:200])
+    rng = np.random.default_rng(0)
+    short = X.feature("period") < np.median(X.feature("period"))
+    y = -1.5 + rng.normal(0, np.where(short, 0.05, 0.5))
+    model = create_model("circular", epochs=25, channels=(8, 8), seed=1).fit(X, y)
+    _, sigma = model.predict_dist(X)
+    assert np.median(sigma[~short]) > 2 * np.median(sigma[short])
+
+
+def test_unusable_device_and_unknown_precision_are_refused():
+    with pytest.raises(BadInput, match="device 'abacus'"):
+        FitConfig(device="abacus")
+    with pytest.raises(BadInput, match="float32, mixed"):
+        FitConfig(precision="double")
