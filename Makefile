@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow lint format real-data bench-signal bench-recurrent clean
+.PHONY: install demo test test-slow lint format real-data pretrained experiments bench-signal bench-recurrent bench-models \
+	clean
 
 install: $(STAMP)
 
@@ -39,18 +40,32 @@ format: $(STAMP)
 
 # The tables of docs/results.md; resumable, an hour or two on two cores
 real-data: $(STAMP)
-	$(BIN)/python benchmarks/real_data.py
+	$(BIN)/python benchmarks/into_docs.py docs/results.md tables benchmarks/real_data.py
 
-# Splines, prepare at survey size, period search: stars per second, memory, ratios
+# The trained models of the package, remade; resumable
+pretrained: $(STAMP)
+	$(BIN)/python benchmarks/pretrain.py
+
+# The table of docs/experiments.md: what helped and what did not; resumable
+experiments: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/experiments.md experiments benchmarks/experiments.py
+
+# The tables of docs/benchmarks/signal.md: splines, prepare at survey size, period search, accuracy against truth
+INTO_SIGNAL := $(BIN)/python benchmarks/into_docs.py docs/benchmarks/signal.md
 bench-signal: $(STAMP)
-	$(BIN)/python benchmarks/bench_spline.py --stars 60000
-	$(BIN)/python benchmarks/bench_prepare.py
-	$(BIN)/python benchmarks/bench_period.py
+	$(INTO_SIGNAL) spline benchmarks/bench_spline.py
+	$(INTO_SIGNAL) prepare benchmarks/bench_prepare.py
+	$(INTO_SIGNAL) period benchmarks/bench_period.py
+	$(INTO_SIGNAL) truth benchmarks/bench_truth.py
 
 # ARGS=--without-keras leaves out Keras, whose environment is otherwise made on the way
 bench-recurrent: $(STAMP)
 	$(BIN)/python -m pip install --quiet onnx onnxruntime
-	$(BIN)/python benchmarks/bench_recurrent.py $(ARGS)
+	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/recurrent.md recurrent benchmarks/bench_recurrent.py $(ARGS)
+
+# Parameters, training and prediction times of every model; ARGS as above
+bench-models: $(STAMP)
+	$(BIN)/python benchmarks/bench_models.py --output docs/benchmarks/models.md $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo-output build dist

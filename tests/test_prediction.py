@@ -26,7 +26,7 @@ def predictors(dataset: Dataset, tmp_path_factory) -> dict[str, Predictor]:
         folder = tmp_path_factory.mktemp("models") / name
         train(dataset, folder, model=name, params=params, folds=3)
         made[name] = load(folder)
-    return made | {"relation": load()}
+    return made | {"relation": load("relation")}
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +62,14 @@ def test_a_constant_or_whole_periods_change_no_prediction(predictors, fresh, nam
 
 def test_every_star_gets_a_row_and_bad_ones_a_reason(predictors, fresh):
     stars = fresh.stars[["source_id", "period", "type"]].copy()
-    stars.loc[0, "period"] = np.nan
+    stars.loc[0, "period"] = np.nan  # and too few epochs to search one
     stars.loc[1, "period"] = -0.5
     stars.loc[2, "period"] = 400.0
     stars.loc[3, "type"] = "RRd"
     stars.loc[len(stars)] = [12345, 0.5, "RRab"]
     keep = np.ones(len(fresh.curves.time), bool)
     begin = fresh.curves.offsets[4]
+    keep[9 : fresh.curves.offsets[1]] = False
     keep[begin + 3 : fresh.curves.offsets[5]] = False  # three epochs left
     keep[fresh.curves.offsets[5] : fresh.curves.offsets[6]] = False  # all rejected
     table = predict(fresh.curves.select_points(keep), stars, model=predictors["svr"])
@@ -122,7 +123,7 @@ def test_intervals_cover_new_simulated_stars(tmp_path):
 
 
 def test_a_trained_model_needs_no_training_data(predictors, fresh, dataset, tmp_path):
-    ensemble = predictors["gru"].ensemble
+    ensemble = next(iter(predictors["gru"].ensembles.values()))
     ensemble.save(tmp_path / "copy")
     loaded = Ensemble.load(tmp_path / "copy")
     X = dataset.sequences("spline", np.arange(20))

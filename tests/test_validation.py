@@ -15,7 +15,8 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from photfeh.dataset import Dataset
 from photfeh.errors import BadInput, UnknownName
-from photfeh.validation.calibration import LEVELS, Calibration
+from photfeh.sequences import FEATURES, Representation, Sequences
+from photfeh.validation.calibration import LEVELS, Calibration, cross_coverage
 from photfeh.validation.cross_validate import Labelled, fit_split, validate
 from photfeh.validation.metrics import metrics_table, score
 from photfeh.validation.splits import make_splits, stratified_folds
@@ -178,3 +179,50 @@ def test_conformal_intervals_cover_what_they_promise(dataset: Dataset, rng):
         calibration.half_width(many, sigma, 0.77)
     with pytest.raises(BadInput, match="at least 30"):
         Calibration.fit(many[:10], residual[:10], sigma[:10])
+
+
+def test_adapted_intervals_hold_under_covariate_shift():
+    """Residuals whose normalised size depends on epochs: the plain quantile fails on few epochs, the weighted holds."""
+    rng = np.random.default_rng(4)
+
+    def population(few: float, n: int):
+        sparse = rng.random(n) < few
+        epochs = np.where(sparse, 15.0, 60.0)
+        features = np.full((n, len(FEATURES)), 0.1)
+        features[:, FEATURES.index("n_epochs")] = epochs
+        features[:, FEATURES.index("amplitude1")] = 0.3
+        X = Sequences(
+            np.zeros((n, 8, 2), np.float32), np.ones((n, 8), bool), features, np.arange(n), Representation(n_points=8)
+        )
+        # heavy tails where epochs are few: the same typical size, so that the scale model cannot see it
+        tail = np.where(sparse & (rng.random(n) < 0.3), 8.0, 1.0)
+        return X, rng.normal(0, 0.1, n) * tail, np.full(n, 0.1)
+
+    calibration = Calibration.fit(*population(0.1, 6000))
+    X, residual, sigma = population(0.9, 6000)
+    plain = np.mean(np.abs(residual) <= calibration.half_width(X, sigma, 0.9))
+    adapted = calibration.adapted(X[:3000], sigma[:3000])
+    held = np.mean(np.abs(residual) <= adapted.half_width(X, sigma, 0.9))
+    assert abs(held - 0.9) < 0.025, (plain, held)
+    assert plain < held - 0.02, (plain, held)
+    assert Calibration.from_dict(adapted.to_dict()).quantiles == adapted.quantiles
+    with pytest.raises(BadInput, match="at least 100"):
+        calibration.adapted(X[:50], sigma[:50])
+
+
+def test_cross_coverage_is_nominal_for_an_honest_sigma():
+    rng = np.random.default_rng(5)
+    n = 4000
+    features = np.full((n, len(FEATURES)), 0.1)
+    features[:, FEATURES.index("n_epochs")] = rng.integers(12, 90, n)
+    features[:, FEATURES.index("amplitude1")] = 0.3
+    X = Sequences(
+        np.zeros((n, 8, 2), np.float32), np.ones((n, 8), bool), features, np.arange(n), Representation(n_points=8)
+    )
+    sigma = np.exp(rng.normal(-2.0, 0.5, n))
+    table = cross_coverage(X, rng.normal(size=n) * sigma, sigma, np.arange(n) % 5)
+    assert table["n"].iloc[0] == n
+    assert table["n"].iloc[1:].sum() == n
+    for level in LEVELS:
+        assert abs(table[f"coverage_{100 * level:.0f}"].iloc[0] - level) < 0.02
+        assert (abs(table[f"coverage_{100 * level:.0f}"] - level) < 0.045).all()

@@ -69,13 +69,19 @@ CUT_SETS: dict[str, tuple[Cut, ...]] = {
     "founding": (_LABEL_ERROR, _AMPLITUDE, Cut("n_epochs", ">", 50, "more than 50 epochs"), _PHI31_ERROR),
     "well-observed": (_AMPLITUDE, Cut("n_epochs", ">", 50, "more than 50 epochs"), _PHI31_ERROR),
     "relaxed": (_AMPLITUDE, Cut("n_epochs", ">", 20, "more than 20 epochs"), _PHI31_ERROR),
+    "precise-labels": (
+        _AMPLITUDE,
+        Cut("n_epochs", ">", 11, "at least 12 epochs"),
+        Cut("feh_curve_error", "<", 0.10, "error of the label from the curve below 0.1 dex"),
+    ),
     "none": (),
 }
 """Named sets of cuts.
 
-``founding``: Monti & Muraveva 2024, the selection of their 6,696 RRab. The other two leave out its cut on the label
+``founding``: Monti & Muraveva 2024, the selection of their 6,696 RRab. The others leave out its cut on the label
 error: that error is mostly the relation's own, grows with period and phi31, and so removes long-period and metal-rich
-stars however well they were observed.
+stars however well they were observed. ``precise-labels`` treats RRab and RRc alike: an error of phi31 of 0.1 rad means
+0.094 dex for RRab, but 0.023 dex for RRc, whose label depends on A2 instead.
 """
 
 
@@ -144,11 +150,13 @@ def add_labels(stars: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         stars["feh_source"] = "column"
         return stars
     stars["feh"], stars["feh_error"], stars["feh_source"] = np.nan, np.nan, labels
+    stars["feh_curve_error"] = np.nan
     if labels == "relation":
         for name in ("muraveva-2025-rrab", "muraveva-2025-rrc"):
             relation = get_relation(name)
             here = (stars["type"] == relation.star_type).to_numpy(bool)
             value, error = relation.feh(stars)
             stars.loc[here, "feh"], stars.loc[here, "feh_error"] = value[here], error[here]
+            stars.loc[here, "feh_curve_error"] = relation.curve_error(stars)[here]
         stars["feh_source"] = "muraveva-2025"
     return stars

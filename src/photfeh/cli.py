@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,19 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
+from photfeh.cli_compare import compare
 from photfeh.errors import BadInput, PhotfehError, PhotfehWarning
 
 __all__ = ["app", "main"]
@@ -37,7 +48,10 @@ _SHOWN = ("model", "representation", "n", "r2", "wrmse", "wmae", "rmse", "mae", 
 
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Output = Annotated[Path, typer.Option(help="Folder to make.")]
-Stars = Annotated[Path, typer.Option(help="Star table: source_id, period, optional type, feh, feh_error.")]
+Stars = Annotated[Path, typer.Option(help="Star table: source_id, optional period, type, feh, feh_error.")]
+Periods = Annotated[
+    str, typer.Option(help="given (missing ones are searched), check (and wrong ones replaced), or search.")
+]
 Epochs = Annotated[str, typer.Argument(help="Light curves: a file, a folder, or a quoted glob pattern.")]
 Band = Annotated[str, typer.Option(help="Passband to use.")]
 Set = Annotated[
@@ -97,8 +111,12 @@ def prepare(
     smoother: Annotated[str, typer.Option(help="periodic or founding.")] = "periodic",
     alignment: Annotated[str, typer.Option(help="Where phase 0 lies: phi1 or maximum.")] = "phi1",
     band: Band = "G",
+    periods: Periods = "given",
     truth: Annotated[
         str | None, typer.Option(help="What the labels are, e.g. 'independent passband' or 'spectroscopy'.")
+    ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Star table of stars that must not enter the sample.", exists=True)
     ] = None,
 ) -> None:
     """Clean, fold, decompose and smooth light curves; label and select stars; write a data set.
@@ -108,6 +126,7 @@ def prepare(
     from photfeh.preparation import prepare as run
 
     kind: Any = labels
+    choice: Any = periods
     if kind not in (None, "none", "column", "relation"):
         raise BadInput(f"--labels must be none, column or relation, not {labels!r}.")
     with _progress() as report:
@@ -115,7 +134,7 @@ def prepare(
             epochs, stars, output,
             labels=kind, cuts=cuts, types=_names(types),
             assume_type=assume_type, representations=_names(representations),
-            band=band, smoother=smoother, alignment=alignment, truth=truth,
+            band=band, smoother=smoother, alignment=alignment, truth=truth, periods=choice, exclude=exclude,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     _print_frame(dataset.cut_flow, "Cut flow")
@@ -171,6 +190,9 @@ def validate(
         raise typer.Exit(1)
 
 
+app.command()(compare)
+
+
 @app.command()
 def train(
     dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
@@ -206,6 +228,10 @@ def predict(
     model: Annotated[str | None, typer.Option(help="Name (see `photfeh models list`) or model folder.")] = None,
     output: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")] = Path("predictions.parquet"),
     band: Band = "G",
+    periods: Periods = "given",
+    adapt_intervals: Annotated[
+        bool, typer.Option(help="Fit intervals to the population of these stars (weighted conformal).")
+    ] = False,
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table.
 
@@ -215,16 +241,17 @@ def predict(
     from photfeh.prediction import predict as run
 
     predictor = load(model)
+    choice: Any = periods
     with _progress() as report:
         table = run(
-            epochs, stars, model=predictor, output=output, band=band,
+            epochs, stars, model=predictor, output=output, band=band, periods=choice, adapt=adapt_intervals,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     good = table["feh"].notna()
     _print_flags(table["flag"])
     if good.any():
         out.print(
-            f"model {predictor.name} (labels: {predictor.ensemble.notes['truth']}): {int(good.sum())} of {len(table)} "
+            f"model {predictor.name} (labels: {predictor.truth}): {int(good.sum())} of {len(table)} "
             f"stars predicted, median [Fe/H] {table['feh'].median():.2f} "
             f"with a median error of {table['feh_error'].median():.2f}"
         )
@@ -246,6 +273,17 @@ def models_list() -> None:
         table.add_row(name, entry.summary, entry.source)
     out.print(table)
     out.print("ready to predict: " + ", ".join(list_trained()))
+
+
+@models_app.command("card")
+def models_card(name: Annotated[str, typer.Argument(help="Trained model or model folder.")]) -> None:
+    """What a trained model was taught, how well it does, and where it must not be trusted.
+
+    Example: photfeh models card dekany-i-band
+    """
+    from photfeh.prediction import load_card
+
+    out.print(load_card(name), markup=False, highlight=False, soft_wrap=True)
 
 
 @models_app.command("describe")
@@ -291,21 +329,32 @@ def _show_warning(message: Any, category: type[Warning], *where: Any) -> None:
         err.print(f"photfeh: warning: {message}", style="yellow", markup=False)
 
 
+class _Speed(ProgressColumn):
+    """Items a second of work that comes in stars."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.description}/s" if speed and task.description == "stars" else "")
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on a terminal; one line per tenth of the work otherwise."""
     if not err.is_terminal:
-        last = {"tenth": -1, "what": ""}
+        last: dict[str, Any] = {"tenth": -1, "began": time.monotonic()}
 
         def log(what: str, done: int, total: int) -> None:
             tenth = 10 * done // max(total, 1)
             if tenth != last["tenth"]:
                 last["tenth"] = tenth
-                err.print(f"{what}: {done}/{total}", markup=False)
+                speed = (
+                    f", {done / max(time.monotonic() - last['began'], 1e-3):,.0f} stars/s" if what == "stars" else ""
+                )
+                err.print(f"{what}: {done}/{total}{speed}", markup=False)
 
         yield log
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from photfeh.dataset import Dataset
 from photfeh.errors import BadFile, BadInput
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
 from photfeh.sequences import SHAPE_FEATURES, Representation, Sequences
-from photfeh.validation.calibration import Calibration
+from photfeh.validation.calibration import Calibration, cross_coverage
 from photfeh.validation.cross_validate import Fitted, Labelled, fit_split
 from photfeh.validation.metrics import score
 from photfeh.validation.run import environment
@@ -54,30 +56,50 @@ class Ensemble:
         )
 
     def member_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
-        """Ensemble mean and combined sigma (law of total variance), each (N,) [dex], before calibration."""
+        """Ensemble mean and combined sigma (law of total variance), each (N,) [dex], before calibration.
+
+        The mean is kept within the range of the training labels, beyond which no star has taught anything.
+        """
         means, sigmas = zip(*(member.predict_dist(X) for member in self.members), strict=True)
-        mean = np.mean(means, axis=0)
+        mean = np.clip(np.mean(means, axis=0), *self.feh_range)
         return mean, np.sqrt(np.var(means, axis=0) + np.mean(np.square(sigmas), axis=0))
+
+    @property
+    def feh_range(self) -> tuple[float, float]:
+        """Lowest and highest label of the training stars [dex]; unbounded for a formula."""
+        low, high = self.notes.get("feh_range", (-np.inf, np.inf))
+        return float(low), float(high)
 
     def predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         """Mean and calibrated standard error, each (N,) [dex]."""
         mean, sigma = self.member_dist(X)
         return mean, sigma if self.calibration is None else self.calibration.error(X, sigma)
 
-    def half_width(self, X: Sequences, level: float = 0.9) -> FloatArray:
-        """Half-width of the central interval [dex], (N,)."""
-        _, sigma = self.member_dist(X)
+    def predict_interval(self, X: Sequences, level: float = 0.9) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Mean, calibrated standard error and half-width of the central interval of ``level``, each (N,) [dex]."""
+        mean, sigma = self.member_dist(X)
         if self.calibration is None:
-            return sigma * float(_NORMAL[level])
-        return self.calibration.half_width(X, sigma, level)
+            return mean, sigma, sigma * float(_NORMAL[level])
+        return mean, self.calibration.error(X, sigma), self.calibration.half_width(X, sigma, level)
 
-    def extrapolated(self, X: Sequences) -> npt.NDArray[np.bool_]:
-        """Where period, amplitude or a low harmonic lies outside the range of the training stars, (N,)."""
+    def adapted(self, X: Sequences) -> Ensemble:
+        """The same with intervals for the population that X is a sample of; see :meth:`Calibration.adapted`."""
+        if self.calibration is None:
+            return self
+        return replace(self, calibration=self.calibration.adapted(X, self.member_dist(X)[1]))
+
+    def extrapolated(self, X: Sequences, mean: FloatArray) -> npt.NDArray[np.bool_]:
+        """Where the training stars do not reach, (N,).
+
+        Period, amplitude or a low harmonic lies out of their range, or the ``mean`` (N,) at the limit of their labels.
+        """
         if self.limits is None:
             return np.zeros(len(X), bool)
+        low, high = self.feh_range
         shape = X.shape()[:, : self.limits.shape[1]]
         margin = 0.02 * (self.limits[1] - self.limits[0])
-        return np.asarray(((shape < self.limits[0] - margin) | (shape > self.limits[1] + margin)).any(axis=1))
+        out = ((shape < self.limits[0] - margin) | (shape > self.limits[1] + margin)).any(axis=1)
+        return np.asarray(out | (mean <= low) | (mean >= high))
 
     def save(self, folder: str | Path) -> Path:
         """Write model.json and one folder a member.
@@ -182,7 +204,10 @@ def train(
         mean[split.score], sigma[split.score] = member.predict_dist(data.sequences[split.score])
         if progress is not None:
             progress(f"{model}, member {number + 1}", number + 1, len(splits))
-    ensemble = _assemble(dataset, data, model, representation, members, mean, sigma, keys)
+    fold = np.empty(len(data.feh), np.int64)
+    for split in splits:
+        fold[split.score] = split.fold
+    ensemble = _assemble(dataset, data, model, representation, members, mean, sigma, fold, keys)
     ensemble.save(folder)
     return ensemble
 
@@ -208,6 +233,7 @@ def _assemble(
     members: Sequence[Regressor],
     mean: FloatArray,
     sigma: FloatArray,
+    fold: npt.NDArray[np.int64],
     keys: dict[str, Any],
 ) -> Ensemble:
     residual = mean - data.feh
@@ -216,13 +242,18 @@ def _assemble(
     # stars are seen by all members but one, so the variance is taken where it can be had, over the sample
     agreement = float(np.mean(np.var(every, axis=0, ddof=1)) * (len(members) - 1) / len(members))
     shrink = float(np.sqrt(max(1.0 - agreement / float(np.mean(residual**2)), 0.5)))
-    types = tuple(sorted(dataset.stars.iloc[dataset.sample]["type"].unique()))
+    stars = dataset.stars.iloc[dataset.sample]
+    types = tuple(sorted(stars["type"].unique()))
     shape = data.sequences.shape()[:, : SHAPE_FEATURES.index("cos4")]
     notes = {
         "truth": dataset.truth,
         "n_stars": len(data.feh),
         "feh_range": [float(data.feh.min()), float(data.feh.max())],
+        "type_counts": {str(kind): int(n) for kind, n in stars["type"].value_counts().items()},
+        "cuts": dataset.notes["recipe"]["cuts"],
         "out_of_fold": score(data.feh, mean),
+        "scores": _scores_by_group(stars, data.feh, mean),
+        "coverage": cross_coverage(data.sequences, residual, sigma, fold).to_dict("records"),
         "training": {name: value for name, value in keys.items() if name != "dataset"},
         "dataset_sha256": keys["dataset"],
         "environment": environment(),
@@ -236,3 +267,23 @@ def _assemble(
         np.stack([shape.min(axis=0), shape.max(axis=0)]),
         notes,
     )
+
+
+def _scores_by_group(stars: pd.DataFrame, feh: FloatArray, mean: FloatArray) -> list[dict[str, Any]]:
+    """Metrics of all stars, by type, by number of epochs and by [Fe/H]."""
+    groups = {"all": np.ones(len(stars), bool)}
+    kinds = stars["type"].to_numpy()
+    if len(set(kinds)) > 1:
+        groups |= {str(kind): kinds == kind for kind in sorted(set(kinds))}
+    for column, values, edges, digits in (
+        ("epochs", stars["n_epochs"].to_numpy(np.float64), (0, 20, 30, 50, np.inf), 0),
+        ("[Fe/H]", feh, (-np.inf, -2.0, -1.5, -1.0, np.inf), 1),
+    ):
+        for low, high in pairwise(edges):
+            groups[f"{low:.{digits}f} < {column} <= {high:.{digits}f}"] = (values > low) & (values <= high)
+    wanted = ("n", "r2", "rmse", "mae", "bias", "robust_sd")
+    return [
+        {"stars": name, **{key: score(feh[members], mean[members])[key] for key in wanted}}
+        for name, members in groups.items()
+        if members.any()
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from photfeh.catalogue import Cut, Labels, add_labels, apply_cuts, get_cuts
 from photfeh.dataset import Dataset, DatasetWriter
 from photfeh.errors import BadInput
 from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure, require_period
+from photfeh.measurement import Periods, check_period_setting, measure
 from photfeh.sequences import REPRESENTATIONS, Representation, build_sequences
 
 __all__ = ["TRUTHS", "prepare"]
@@ -47,6 +48,8 @@ def prepare(
     alignment: str = "phi1",
     n_points: int = 264,
     truth: str | None = None,
+    exclude: Any = None,
+    periods: Periods = "given",
     stars_per_chunk: int = 10_000,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -57,7 +60,7 @@ def prepare(
     epochs
         Whatever :func:`photfeh.archive.read_lightcurves` takes: file, folder, glob, table, LightCurves.
     stars
-        Star table or its file: source_id, period, optional type, feh, feh_error, fold and any other column.
+        Star table or its file: source_id, optional period, type, feh, feh_error, fold and any other column.
     output : path
         Folder to make. An interrupted run with the same arguments is continued.
     labels : {"column", "relation", "none"}, optional
@@ -70,6 +73,12 @@ def prepare(
         Type of the stars for which the table gives none. Default: typed by period and light-curve shape.
     truth : str, optional
         What the labels are, for reports: ``independent passband``, ``spectroscopy`` or a sentence of your own.
+    periods : {"given", "check", "search"}
+        ``given``: stars without a period are searched for one. ``check``: given periods that clearly do not fit the
+        light curve, wrong ones and aliases, are replaced as well. ``search``: all are searched, given ones ignored.
+        ``period_source`` and ``flag`` of the star table say which were.
+    exclude : optional
+        Star table, its file, or source_ids that never enter the sample, such as stars kept for a test.
     progress : callable, optional
         Called with (stars done, stars in all).
 
@@ -90,35 +99,56 @@ def prepare(
     }
     if not len(table):
         raise BadInput("the star table has no rows.")
-    require_period(table)
+    chunks = iter_lightcurves(epochs, band=band, stars_per_chunk=stars_per_chunk)
+    # the first chunk tells whether this can be done at all, before anything is written
+    first = list(islice(chunks, 1))
+    for curves in first:
+        check_period_setting(curves, table, periods)
     source_id = table["source_id"].to_numpy(np.int64)
     recipe = {
         "band": band,
         "labels": labels,
         "cuts": [str(cut) for cut in cut_list],
         "types": list(types),
+        "periods": periods,
         "representations": {name: r.to_dict() for name, r in settings.items()},
         "stars": hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest(),
     }
+    excluded = None
+    if exclude is not None:
+        ids = exclude if isinstance(exclude, (list, tuple, np.ndarray)) else read_stars(exclude)["source_id"]
+        excluded = np.sort(np.asarray(ids, np.int64))
+        recipe["excluded"] = hashlib.sha256(excluded.tobytes()).hexdigest()
     writer = DatasetWriter(output, source_id, settings, recipe)
-    _measure_all(writer, epochs, table, band, stars_per_chunk, progress)
+    _measure_all(writer, chain(first, chunks), table, band, periods, stars_per_chunk, progress)
     measured = add_labels(writer.measured(), labels)
     keep, cut_flow = apply_cuts(measured, cut_list, types)
+    if excluded is not None:
+        left = keep & ~np.isin(source_id, excluded)
+        row = ("not excluded", "not among the stars to leave out", int(keep.sum()), int(left.sum()), len(source_id))
+        cut_flow.loc[len(cut_flow)] = row
+        keep = left
     measured["in_sample"] = keep
     return writer.finish(measured, cut_flow, {"recipe": recipe, "truth": truth or TRUTHS[labels]})
 
 
 def _measure_all(
-    writer: DatasetWriter, epochs: Any, table: pd.DataFrame, band: str, chunk: int, progress: Progress | None
+    writer: DatasetWriter,
+    chunks: Iterable[LightCurves],
+    table: pd.DataFrame,
+    band: str,
+    periods: Periods,
+    chunk: int,
+    progress: Progress | None,
 ) -> None:
-    """Chunks of the stars that occur in ``epochs``, then the rest of the table, which has no light curve."""
+    """Chunks of the stars that occur in the light curves, then the rest of the table, which has no light curve."""
     index = pd.Index(table["source_id"])
     seen = np.zeros(len(table), bool)
-    for curves in iter_lightcurves(epochs, band=band, stars_per_chunk=chunk):
+    for curves in chunks:
         rows = index.get_indexer(curves.source_id)
         rows = rows[rows >= 0]
         seen[rows] = True
-        _measure_chunk(writer, curves, table.iloc[rows])
+        _measure_chunk(writer, curves, table.iloc[rows], periods)
         if progress is not None:
             progress(int(seen.sum()), len(table))
     rest = np.flatnonzero(~seen)
@@ -130,16 +160,16 @@ def _measure_all(
     nothing = np.zeros(0)
     empty = LightCurves(np.zeros(0, np.int64), np.zeros(1, np.int64), nothing, nothing, band=band)
     for begin in range(0, len(rest), chunk):
-        _measure_chunk(writer, empty, table.iloc[rest[begin : begin + chunk]])
+        _measure_chunk(writer, empty, table.iloc[rest[begin : begin + chunk]], "given")
     if progress is not None:
         progress(len(table), len(table))
 
 
-def _measure_chunk(writer: DatasetWriter, curves: LightCurves, stars: pd.DataFrame) -> None:
+def _measure_chunk(writer: DatasetWriter, curves: LightCurves, stars: pd.DataFrame, periods: Periods) -> None:
     ids: npt.NDArray[np.int64] = stars["source_id"].to_numpy(np.int64)
     if not len(ids) or writer.done(ids):
         return
-    measured = measure(curves, stars)
+    measured = measure(curves, stars, periods=periods)
     writer.write(measured.table, {name: build_sequences(measured, r) for name, r in writer.representations.items()})
 
 

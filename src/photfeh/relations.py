@@ -66,9 +66,21 @@ class Relation:
             product = np.prod([values[part] for part in term.split("*")], axis=0)
             result += coefficient * product
             variance += self.coefficient_variance.get(term, 0.0) * product**2
+        return result, np.sqrt(variance + self.curve_error(stars) ** 2)
+
+    def curve_error(self, stars: pd.DataFrame) -> FloatArray:
+        """The part of the error that comes from the curve, that is from ``<column>_error`` [dex], (len(stars),).
+
+        Raises
+        ------
+        MissingColumn
+            as :meth:`feh`.
+        """
+        values = {name: self._column(stars, name) for name in self.columns}
+        variance = np.zeros(len(stars))
         for name in self.columns:
             variance += (self._slope(name, values) * self._error(stars, name)) ** 2
-        return result, np.sqrt(variance)
+        return np.sqrt(variance)
 
     def _slope(self, name: str, values: Mapping[str, FloatArray]) -> FloatArray | float:
         """Derivative of [Fe/H] with respect to one column."""

@@ -7,20 +7,24 @@ over amplitude, largest phase gap, error of phi31, the ensemble's own sigma); th
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from photfeh.errors import BadInput
 from photfeh.sequences import Sequences
 
-__all__ = ["Calibration", "quality_covariates"]
+__all__ = ["LEVELS", "Calibration", "cross_coverage", "quality_covariates"]
 
 FloatArray = npt.NDArray[np.float64]
 
 _MIN_STARS = 30
+_MIN_TARGET = 100
+_MIN_EFFECTIVE = 50.0
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 """Nominal coverages whose quantiles are stored."""
 
@@ -43,7 +47,8 @@ class Calibration:
     """Fitted scale model and conformal quantiles; plain numbers, saved as JSON.
 
     ``shrink``: factor by which the error of the ensemble mean is smaller than that of its single members (ambiguity
-    decomposition, Krogh & Vedelsby 1995).
+    decomposition, Krogh & Vedelsby 1995). ``scores`` (n,) and ``covariates`` (n, 5): normalised residuals and
+    standardised quality covariates of the calibration stars, kept for :meth:`adapted`.
     """
 
     mean: tuple[float, ...]
@@ -54,6 +59,8 @@ class Calibration:
     quantiles: tuple[float, ...]
     shrink: float
     n_stars: int
+    scores: tuple[float, ...] = ()
+    covariates: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def fit(
@@ -89,7 +96,41 @@ class Calibration:
         return cls(
             tuple(mean), tuple(scale), (float(size.mean()), *map(float, coefficients)), float(low), float(high),
             tuple(quantiles), float(shrink), n,
+            tuple(normalised.round(4).tolist()), tuple(map(tuple, z.round(3).tolist())),
         )  # fmt: skip
+
+    def adapted(self, X: Sequences, sigma: FloatArray) -> Calibration:
+        """The same with quantiles for the population that X is a sample of (weighted conformal prediction).
+
+        Calibration stars are weighted by the ratio of the densities of target and calibration stars in the quality
+        covariates, which a logistic regression on them and their squares estimates; ratios are bounded to [0.1, 10].
+        Source: Tibshirani, Barber, Candes & Ramdas 2019, NeurIPS 32.
+
+        Raises
+        ------
+        BadInput
+            if X has fewer than 100 stars, or fewer than 50 calibration stars would effectively remain.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        if len(X) < _MIN_TARGET:
+            raise BadInput(f"adapting intervals needs at least {_MIN_TARGET} stars, found {len(X)}.")
+        own = np.array(self.covariates)
+        target = (quality_covariates(X, sigma) - np.array(self.mean)) / np.array(self.scale)
+        both = np.clip(np.vstack([own, target]), -5.0, 5.0)
+        side = np.repeat([0, 1], [len(own), len(target)])
+        model = LogisticRegression(C=0.1, max_iter=1000).fit(np.hstack([both, both**2]), side)
+        odds = model.decision_function(np.hstack([both, both**2])[: len(own)]) - np.log(len(target) / len(own))
+        weight = np.clip(np.exp(odds), 0.1, 10.0)
+        effective = float(weight.sum() ** 2 / np.square(weight).sum())
+        if effective < _MIN_EFFECTIVE:
+            raise BadInput(f"the stars are too unlike the calibration stars (of which {effective:.0f} would count).")
+        order = np.argsort(self.scores)
+        # the star to be predicted counts too, with a score that may be infinite
+        mass = np.cumsum(weight[order]) / (weight.sum() + weight.mean())
+        scores = np.array(self.scores)[order]
+        quantiles = tuple(float(scores[min(np.searchsorted(mass, level), len(scores) - 1)]) for level in LEVELS)
+        return replace(self, quantiles=quantiles)
 
     def local_scale(self, X: Sequences, sigma: FloatArray) -> FloatArray:
         """Relative error size of each star [dex], shape (N,)."""
@@ -117,3 +158,46 @@ class Calibration:
         """The inverse of :meth:`to_dict`."""
         plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
         return cls(**plain)
+
+
+def cross_coverage(
+    X: Sequences,
+    residual: FloatArray,
+    sigma: FloatArray,
+    fold: npt.NDArray[np.int64],
+    levels: tuple[float, ...] = LEVELS,
+) -> pd.DataFrame:
+    """Observed coverage of intervals that were calibrated on the other folds: all stars, and quarters by epochs.
+
+    Parameters
+    ----------
+    X : Sequences
+    residual, sigma : (N,) out-of-fold prediction minus label, and the models' standard deviations [dex]
+    fold : (N,) fold of each star
+
+    Returns
+    -------
+    DataFrame
+        ``stars``, ``n``, ``median_error`` [dex], and ``coverage_50`` ... for every level.
+    """
+    half = np.full((len(levels), len(residual)), np.nan)
+    for held in np.unique(fold):
+        here = fold == held
+        fitted = Calibration.fit(X[~here], residual[~here], sigma[~here])
+        for row, level in enumerate(levels):
+            half[row, here] = fitted.half_width(X[here], sigma[here], level)
+    inside = np.abs(residual) <= half
+    n_epochs = X.feature("n_epochs")
+    edges = np.unique(np.quantile(n_epochs, [0.0, 0.25, 0.5, 0.75, 1.0]))
+    groups = [("all", np.ones(len(residual), bool))]
+    for low, high in pairwise(edges):
+        members = (n_epochs >= low) & ((n_epochs < high) if high < edges[-1] else (n_epochs <= high))
+        groups.append((f"{low:.0f} to {high:.0f} epochs", members))
+    error = half[list(levels).index(0.68)] if 0.68 in levels else np.full(len(residual), np.nan)
+    rows = [
+        {"stars": name, "n": int(members.sum()), "median_error": float(np.median(error[members]))}
+        | {f"coverage_{100 * level:.0f}": float(inside[row, members].mean()) for row, level in enumerate(levels)}
+        for name, members in groups
+        if members.any()
+    ]
+    return pd.DataFrame(rows)

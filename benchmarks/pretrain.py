@@ -1,0 +1,136 @@
+"""Remake the trained models of the package: prepare, train, write the model cards.
+
+    make pretrained          (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, runs/ keeps everything)
+
+No star with high-resolution spectroscopy enters a training. The models land in src/photfeh/pretrained/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from photfeh.archive import read_stars
+from photfeh.cards import model_card
+from photfeh.dataset import Dataset
+from photfeh.ensemble import Ensemble, train
+from photfeh.errors import BadFile
+from photfeh.preparation import prepare
+
+HERE = Path(__file__).parents[1]
+PRETRAINED = HERE / "src" / "photfeh" / "pretrained"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One model to ship: where its stars come from, how it is trained, what its card says beyond the figures."""
+
+    name: str
+    epochs: str
+    stars: str
+    prepare: dict[str, Any]
+    train: dict[str, Any]
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+_DEKANY_TEXTS = {
+    "Intended use": "[Fe/H] of RRab stars from Gaia G light curves with 12 or more clean epochs, in time or folded.",
+    "Limits": (
+        "Labels are photometric themselves (OGLE I-band relation of Dekany+ 2021): errors and intervals refer to that "
+        "scale. High-resolution spectroscopy (Crestani+ 2021) lies about 0.1 dex higher; docs/results.md has the "
+        "comparison. Bulge and disk stars taught it; few lie below -2.5 or above -0.3 dex. Not for RRc, RRd or "
+        "Blazhko stars of strong modulation with few epochs."
+    ),
+    "Citation": (
+        "Labels, folded curves and folds: Dekany & Grebel 2022 (ApJS 261, 33), Dekany+ 2021 (ApJ 920, 33). "
+        "Photometry: ESA/Gaia/DPAC, Gaia DR2; periods: OGLE-IV (Soszynski+ 2014, 2019) and periodograms."
+    ),
+    "Remake": "`make pretrained` (benchmarks/pretrain.py).",
+}
+_RELATION_TEXTS = {
+    "Intended use": "[Fe/H] on the scale of Muraveva+ 2025 for RRab and RRc from Gaia G light curves.",
+    "Limits": (
+        "The label of a star is the relation on period, phi31 and A2 of the very curve that the model sees: the "
+        "figures above tell how well the model reads the curve, not how accurate [Fe/H] is. RRc labels come from the "
+        "relation, too; no spectroscopy stands behind them. Periods are partly from a periodogram of the same epochs."
+    ),
+    "Citation": (
+        "Relations: Muraveva+ 2025 (MNRAS, arXiv 2407.05815). Photometry: ESA/Gaia/DPAC, Gaia DR3 (Clementini+ 2023, "
+        "A&A 674, A18); periods: OGLE-IV (Soszynski+ 2014, 2019) and periodograms."
+    ),
+    "Remake": "`make pretrained` (benchmarks/pretrain.py).",
+}
+_DEKANY = "dekany-grebel-2022/stars.parquet"
+_I_BAND: dict[str, Any] = {"assume_type": "RRab", "truth": "independent passband (OGLE I)"}
+_GAIA: dict[str, Any] = {"cuts": "precise-labels", "types": ("RRab", "RRc"), "truth": "same-curve formula"}
+RECIPES = (
+    Recipe(
+        name="dekany-i-band", epochs=_DEKANY, stars=_DEKANY, prepare=_I_BAND,
+        train={"model": "blend", "representation": "raw", "weighting": "uniform"}, texts=_DEKANY_TEXTS,
+    ),
+    Recipe(
+        name="gaia-dr3-relation", epochs="gaia-dr3/epoch_photometry.parquet", stars="gaia-dr3/stars.parquet",
+        prepare=_GAIA, train={"model": "circular", "representation": "raw", "weighting": "uniform"},
+        texts=_RELATION_TEXTS,
+    ),
+    Recipe(
+        name="gru", epochs=_DEKANY, stars=_DEKANY, prepare=_I_BAND,
+        train={"model": "gru", "representation": "spline", "weighting": "uniform"}, texts=_DEKANY_TEXTS,
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--models", default=",".join(recipe.name for recipe in RECIPES))
+    options = parser.parse_args()
+    for recipe in RECIPES:
+        if recipe.name in options.models.split(","):
+            ensemble = make(recipe, options.data, options.runs)
+            print(ship(recipe, ensemble, options.runs / f"{recipe.name}-model"), flush=True)
+
+
+def make(recipe: Recipe, data: Path, runs: Path) -> Ensemble:
+    """Prepare (or open) the data set and train (or finish) the ensemble."""
+    folder = runs / f"{Path(recipe.stars).parent}-pretraining"
+    try:
+        dataset = Dataset.open(folder)
+    except BadFile:
+        spectroscopic = read_stars(data / "crestani-spectroscopic" / "stars.parquet")["source_id"].to_numpy()
+        dataset = prepare(
+            data / recipe.epochs, data / recipe.stars, folder, exclude=spectroscopic,
+            representations=("raw", "spline"), **recipe.prepare,
+        )  # fmt: skip
+    print(dataset.cut_flow.to_string(index=False), flush=True)
+    return train(
+        dataset, runs / f"{recipe.name}-model", **recipe.train, progress=lambda *what: print(*what, flush=True)
+    )
+
+
+def ship(recipe: Recipe, ensemble: Ensemble, trained: Path) -> Path:
+    """Copy weights and settings, without anything about single stars, and write the card.
+
+    Weights of networks are rounded to half precision, which changes predictions by less than 0.002 dex.
+    """
+    target = PRETRAINED / recipe.name
+    for member in ensemble.members:
+        for name, array in member.arrays_.items():
+            if "module." in name:
+                member.arrays_[name] = array.astype(np.float16)
+    shutil.rmtree(target, ignore_errors=True)
+    ensemble.save(target)
+    card = model_card(ensemble, recipe.name, folder=target, texts=recipe.texts)
+    (target / "MODEL_CARD.md").write_text(card)
+    return target
+
+
+if __name__ == "__main__":
+    main()
