@@ -33,11 +33,11 @@ class RidgeCurve(nn.Module):
     def __init__(self, n_harmonics: int, n_grid: int, prior: float = 0.7, rounds: int = 3) -> None:
         super().__init__()
         self.rounds = rounds
-        k = torch.arange(1, n_harmonics + 1)
+        k = torch.arange(1, n_harmonics + 1, dtype=torch.float64)
         self.register_buffer("k", k, persistent=False)
-        spread = torch.cat([torch.tensor([30.0]), (prior * k**-1.5).repeat_interleave(2)])
+        spread = torch.cat([torch.tensor([30.0], dtype=torch.float64), (prior * k**-1.5).repeat_interleave(2)])
         self.register_buffer("precision", spread**-2.0, persistent=False)
-        self.register_buffer("grid", self.basis(torch.arange(n_grid) / n_grid), persistent=False)
+        self.register_buffer("grid", self.basis(torch.arange(n_grid, dtype=torch.float64) / n_grid), persistent=False)
 
     k: Tensor
     precision: Tensor
@@ -55,8 +55,10 @@ class RidgeCurve(nn.Module):
         Channels: curve minus its mean and its standard error, both in units of sqrt(2) x rms of the points, and,
         constant over phase, the logarithms of noise, that unit and number of points.
         """
+        # in float64, so that rounding, which differs with padding and batch size, stays out of sight
+        phase, mag = phase.double(), mag.double()
         basis = self.basis(phase)
-        weight = mask.to(mag.dtype)
+        weight = mask.double()
         count = weight.sum(dim=1).clamp(min=1.0)
         centre = (weight * mag).sum(dim=1, keepdim=True) / count[:, None]
         mag = torch.where(mask, mag - centre, torch.zeros_like(mag))
@@ -79,7 +81,8 @@ class RidgeCurve(nn.Module):
         curve = torch.einsum("gi,ni->ng", self.grid[:, 1:], coefficients[:, 1:])
         error = noise[:, None] * torch.einsum("gi,nij,gj->ng", self.grid, inverse, self.grid).clamp(min=0.0).sqrt()
         constant = torch.stack([noise.log() + 2.0, size.log() + 1.0, 0.5 * (count.log() - 4.0)], dim=1)
-        return torch.cat([torch.stack([curve, error], dim=1), constant[..., None].expand(-1, -1, curve.shape[1])], 1)
+        channels = [torch.stack([curve, error], dim=1), constant[..., None].expand(-1, -1, curve.shape[1])]
+        return torch.cat(channels, dim=1).float()
 
 
 def _masked_median(values: Tensor, mask: Tensor) -> Tensor:
