@@ -134,7 +134,7 @@ def _prepared(
     share: FloatArray, centre: FloatArray, covariance: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Logarithmic weights, precisions and precision x centre of the components, as the kernels want them."""
-    precision = np.linalg.inv(covariance)
+    precision = np.asarray(np.linalg.inv(covariance), np.float64)
     shift = np.einsum("kij,kj->ki", precision, centre)
     log_weight = np.log(share) - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * np.einsum("ki,ki->k", shift, centre)
     return np.asarray(log_weight), precision, np.asarray(shift)

@@ -125,11 +125,11 @@ class Calibration:
         effective = float(weight.sum() ** 2 / np.square(weight).sum())
         if effective < _MIN_EFFECTIVE:
             raise BadInput(f"the stars are too unlike the calibration stars (of which {effective:.0f} would count).")
-        order = np.argsort(self.scores)
+        order = np.argsort(np.array(self.scores))
         # the star to be predicted counts too, with a score that may be infinite
         mass = np.cumsum(weight[order]) / (weight.sum() + weight.mean())
         scores = np.array(self.scores)[order]
-        quantiles = tuple(float(scores[min(np.searchsorted(mass, level), len(scores) - 1)]) for level in LEVELS)
+        quantiles = tuple(float(scores[min(int(np.searchsorted(mass, level)), len(scores) - 1)]) for level in LEVELS)
         return replace(self, quantiles=quantiles)
 
     def local_scale(self, X: Sequences, sigma: FloatArray) -> FloatArray:
