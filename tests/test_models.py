@@ -38,6 +38,7 @@ QUICK = {
     "convlstm": {"filters": (16, 24, 16), "learning_rate": 0.01},
     "extreme-deconvolution": {"n_components": 4, "n_members": 2},
     "blend": {"n_networks": 1, "epochs": 16, "n_components": 4, "n_mixtures": 2},
+    "circular-ensemble": {"n_networks": 2, "epochs": 12},
 }
 """Small budgets, the one place for them: ``NETWORK`` for every network, then per entry."""
 

@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 class Blend(Regressor):
     """Half extreme deconvolution, half the mean of ``n_networks`` circular networks of different seeds.
 
+    Without mixtures (``n_mixtures=0``) it is the mean of the networks alone.
+
     Every network sets other stars aside for its early stopping, so that all stars teach. The halves are not weighted
     by their scores: nothing is selected. Mean and variance are those of the mixture of all parts (Lakshminarayanan+
     2017, NeurIPS 30).
@@ -39,6 +41,8 @@ class Blend(Regressor):
         networks = [
             Circular(epochs=self.epochs, patience=self.epochs, seed=self.seed + k) for k in range(self.n_networks)
         ]
+        if not self.n_mixtures:
+            return [*networks]
         mixtures = ExtremeDeconvolution(n_components=self.n_components, n_members=self.n_mixtures, seed=self.seed)
         return [mixtures, *networks]
 
@@ -52,7 +56,9 @@ class Blend(Regressor):
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         each = [part.predict_dist(X) for part in self.parts_]
-        share = np.array([0.5, *[0.5 / (len(each) - 1)] * (len(each) - 1)])
+        share = np.full(len(each), 1.0 / len(each))
+        if self.n_mixtures:
+            share = np.array([0.5, *[0.5 / self.n_networks] * self.n_networks])
         mean = sum(s * m for s, (m, _) in zip(share, each, strict=True))
         variance = sum(s * (sigma**2 + (m - mean) ** 2) for s, (m, sigma) in zip(share, each, strict=True))
         return np.asarray(mean), np.sqrt(np.asarray(variance))

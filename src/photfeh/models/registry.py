@@ -64,6 +64,9 @@ MODELS: dict[str, Entry] = {
     "extreme-deconvolution": Entry(
         "deconvolution", "ExtremeDeconvolution", "mixtures of Gaussians that know each star's noise", "Bovy+ 2011"
     ),
+    "circular-ensemble": Entry(
+        "blend", "Blend", "mean of three circular networks", "Lakshminarayanan+ 2017", {"n_mixtures": 0}
+    ),
     "blend": Entry("blend", "Blend", "mean of circular networks and extreme deconvolution", "photfeh"),
 }
 """Every model by name."""
