@@ -1,7 +1,8 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
-The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`train`, :func:`load`,
-:func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is cheap; each name is loaded when first used.
+The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`compare`, :func:`train`,
+:func:`load`, :func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is cheap; each name is loaded when
+first used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "Sequences",
     "__version__",
+    "compare",
     "create_model",
     "demo",
     "list_models",
@@ -39,6 +41,7 @@ _HOME = {
     "Representation": "sequences",
     "Run": "validation.run",
     "Sequences": "sequences",
+    "compare": "validation.comparison",
     "create_model": "models.registry",
     "demo": "demonstration",
     "list_models": "models.registry",
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from photfeh.preparation import prepare
     from photfeh.sequences import Representation, Sequences
     from photfeh.simulation import simulate
+    from photfeh.validation.comparison import compare
     from photfeh.validation.cross_validate import validate
     from photfeh.validation.run import Run
 

@@ -2,10 +2,12 @@
 
 What a page shows is decided in ``sections``; ``figures`` and ``figures_stars`` draw, ``tables`` fill tables,
 ``explorer`` prepares the data of the interactive plot, ``style`` is the one look, ``page`` puts it together.
+``comparison_page``, with ``sections_comparison`` and ``figures_comparison``, does the same for models side by side.
 """
 
 from __future__ import annotations
 
+from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.data import TRUTH_NOTES, ReportData
 from photfeh.report.figures import (
     comparison,
@@ -16,21 +18,33 @@ from photfeh.report.figures import (
     running_quantiles,
     training_curves,
 )
+from photfeh.report.figures_comparison import (
+    accuracy_against_cost,
+    critical_difference,
+    learning_curve,
+    pit_histogram,
+)
 from photfeh.report.figures_stars import bailey, distributions, metallicity_weights
 from photfeh.report.page import write_report
 
 __all__ = [
     "TRUTH_NOTES",
     "ReportData",
+    "accuracy_against_cost",
     "bailey",
     "comparison",
+    "comparison_text",
     "coverage",
+    "critical_difference",
     "distributions",
+    "learning_curve",
     "light_curve",
     "metallicity_weights",
+    "pit_histogram",
     "predicted_against_true",
     "residuals",
     "running_quantiles",
     "training_curves",
+    "write_comparison",
     "write_report",
 ]

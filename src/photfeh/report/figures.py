@@ -208,14 +208,14 @@ def training_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yscale("log")
     # Plain numbers: the usual powers of ten are mathematics that a page cannot set in its own font.
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(FuncFormatter(_minor_label))
+    ax.yaxis.set_minor_formatter(FuncFormatter(minor_label))
     ax.set(xlabel="epoch", ylabel="loss")
     if runs:
         ax.legend(**ABOVE)
     return ax
 
 
-def _minor_label(value: float, _: object = None) -> str:
+def minor_label(value: float, _: object = None) -> str:
     """Labels at 2 and 5 of each decade."""
     return f"{value:g}" if round(value / 10.0 ** np.floor(np.log10(value) + 1e-9)) in (2, 5) else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +13,12 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from photfeh.report.blocks import Section
 from photfeh.report.data import TRUTH_NOTES, ReportData
 from photfeh.report.explorer import score_predictions
 from photfeh.report.sections import all_sections
 
-__all__ = ["render", "write_report"]
+__all__ = ["PAPER_NOTE", "Headline", "fill_page", "render", "write_report"]
 
 PAPER_NOTE = (
     "Protocol “paper”: training was stopped on the very stars that are scored here, so the scores are too "
@@ -34,7 +35,27 @@ def write_report(data: ReportData, path: str | Path) -> Path:
 
 
 def render(data: ReportData) -> str:
-    """The page as text. A policy in its head forbids every connection, and every script but its own."""
+    """The report as text."""
+    return fill_page(
+        title=data.title,
+        truth=data.truth,
+        truth_note=TRUTH_NOTES.get(data.truth),
+        caution=PAPER_NOTE if _protocol(data.config) == "paper" else None,
+        headline=_headline(data),
+        sections=all_sections(data),
+    )
+
+
+def fill_page(
+    *,
+    title: str,
+    truth: str,
+    truth_note: str | None,
+    caution: str | None,
+    headline: Headline | None,
+    sections: Sequence[Section],
+) -> str:
+    """A page as text. A policy in its head forbids every connection, and every script but its own."""
     loader = jinja2.PackageLoader("photfeh.report")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -43,12 +64,12 @@ def render(data: ReportData) -> str:
     # The hash is of the very characters between the tags.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html").render(
-        title=data.title,
-        truth=data.truth,
-        truth_note=TRUTH_NOTES.get(data.truth),
-        caution=PAPER_NOTE if _protocol(data.config) == "paper" else None,
-        headline=_headline(data),
-        sections=all_sections(data),
+        title=title,
+        truth=truth,
+        truth_note=truth_note,
+        caution=caution,
+        headline=headline,
+        sections=sections,
         script=Markup(script),
         script_hash=digest,
         style=Markup(style),
