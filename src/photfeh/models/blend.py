@@ -32,7 +32,6 @@ class Blend(Regressor):
     representations: ClassVar[tuple[str, ...]] = ("raw",)
 
     n_networks: int = 3
-    features: bool = False
     epochs: int = 80
     n_components: int = 10
     n_mixtures: int = 6
@@ -40,8 +39,7 @@ class Blend(Regressor):
 
     def _parts(self) -> list[Regressor]:
         networks = [
-            Circular(epochs=self.epochs, patience=self.epochs, features=self.features, seed=self.seed + k)
-            for k in range(self.n_networks)
+            Circular(epochs=self.epochs, patience=self.epochs, seed=self.seed + k) for k in range(self.n_networks)
         ]
         if not self.n_mixtures:
             return [*networks]

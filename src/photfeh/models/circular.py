@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from photfeh.models.network import Network
-from photfeh.sequences import SHAPE_FEATURES
 from photfeh.training import Batch
 
 __all__ = ["Circular", "CircularModule", "RidgeCurve"]
@@ -97,14 +96,7 @@ class CircularModule(nn.Module):
     """Ridge curve, circular convolutions with batch-free normalisation, pooling over phase, dense layers."""
 
     def __init__(
-        self,
-        channels: tuple[int, ...],
-        kernel: int,
-        hidden: int,
-        dropout: float,
-        n_harmonics: int,
-        n_grid: int,
-        n_extra: int = 2,
+        self, channels: tuple[int, ...], kernel: int, hidden: int, dropout: float, n_harmonics: int, n_grid: int
     ) -> None:
         super().__init__()
         self.curve = RidgeCurve(n_harmonics, n_grid)
@@ -116,16 +108,16 @@ class CircularModule(nn.Module):
             )
             n_in = n_out
         self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Linear(2 * n_in + n_extra, hidden)
+        self.hidden = nn.Linear(2 * n_in + 2, hidden)
         self.dense = nn.Linear(hidden, 2)
 
     def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
-        """(N, T, 3), (N,), (N, E) -> (N, 2): mean and log sigma; the first two extra inputs go along with the curve."""
+        """(N, T, 3), (N,), (N, 2) -> (N, 2): mean and log sigma."""
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
         with torch.no_grad():
             x = self.curve(values[..., 2], values[..., 0], mask)
         extra = extra.clamp(-5.0, 5.0)
-        x = torch.cat([x, extra[:, :2, None].expand(-1, -1, x.shape[2])], dim=1)
+        x = torch.cat([x, extra[:, :, None].expand(-1, -1, x.shape[2])], dim=1)
         for convolution in self.convolutions:
             x = nn.functional.gelu(convolution(x))
         pooled = torch.cat([x.mean(dim=2), x.amax(dim=2), extra], dim=1)
@@ -138,8 +130,7 @@ class Circular(Network):
 
     ``keep``: smallest fraction of a star's points that a training step leaves in (the fraction is drawn anew for every
     star and step). ``noise``: largest added noise, relative to the rms of the star's points (its level is drawn, too).
-    ``shift``: rotate each curve by a random phase. ``features``: give the Fourier features of the whole curve to the
-    dense layers, too, which pays where the label is made of them. Our own; circular convolutions for variable stars
+    ``shift``: rotate each curve by a random phase. Our own; circular convolutions for variable stars
     go back to Zhang & Bloom (2021, MNRAS 505, 515).
     """
 
@@ -155,7 +146,6 @@ class Circular(Network):
     keep: float = 0.7
     noise: float = 0.12
     shift: bool = True
-    features: bool = False
     epochs: int = 80
     batch_size: int = 64
     learning_rate: float = 0.004
@@ -164,13 +154,7 @@ class Circular(Network):
 
     def build(self) -> nn.Module:
         """The module with fresh weights."""
-        return CircularModule(
-            self.channels, self.kernel, self.hidden, self.dropout, self.n_harmonics, self.n_grid, len(self.inputs())
-        )
-
-    def inputs(self) -> tuple[str, ...]:
-        """Period and type, and the Fourier features where they are wanted."""
-        return (*self.extra_names, *SHAPE_FEATURES[1:]) if self.features else self.extra_names
+        return CircularModule(self.channels, self.kernel, self.hidden, self.dropout, self.n_harmonics, self.n_grid)
 
     def augmentation(self) -> Callable[[Batch, torch.Generator], Batch]:
         """Thinning and rotation of every batch."""

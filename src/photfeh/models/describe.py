@@ -25,7 +25,7 @@ def describe(name: str, n_points: int = 264) -> tuple[pd.DataFrame | None, dict[
     model = create_model(name)
     layers = None
     if isinstance(model, Network):
-        channels, extra = 3 if model.with_phase else 2, len(model.inputs())
+        channels, extra = 3 if model.with_phase else 2, len(model.extra_names)
         layers = layer_table(model.build(), n_points, n_channels=channels, n_extra=extra)
     entry = MODELS[name]
     return layers, model.get_params(), f"{entry.summary} ({entry.source})"

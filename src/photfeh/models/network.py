@@ -29,7 +29,7 @@ class Network(Regressor):
 
     The module maps (values (N, T, C), lengths (N,), extra (N, E)) to (N, 1), the mean, or (N, 2), mean and log sigma.
     Channels are magnitude and phase x period and, for networks ``with_phase``, the phase itself in cycles, not scaled.
-    ``extra`` are the columns ``extra_names`` of the features (or what :meth:`inputs` makes of them). Channels, extra
+    ``extra`` are the columns ``extra_names`` of the features. Channels, extra
     inputs and target are standardised with statistics of the training rows. Every setting of the fit (see
     :class:`photfeh.training.FitConfig`) is a parameter of the model, so that ``get_params`` tells the whole recipe.
     """
@@ -52,10 +52,6 @@ class Network(Regressor):
     @abstractmethod
     def build(self) -> nn.Module:
         """A fresh module with random weights."""
-
-    def inputs(self) -> tuple[str, ...]:
-        """Columns of the features that the module gets as ``extra``."""
-        return self.extra_names
 
     def augmentation(self) -> Callable[[Batch, torch.Generator], Batch] | None:
         """What is done to every batch before a training step; None: nothing."""
@@ -105,7 +101,7 @@ class Network(Regressor):
         mass = (weight[:, None] * X.mask).astype(np.float64)
         mean = np.einsum("nt,ntc->c", mass, X.values) / mass.sum()
         spread = np.sqrt(np.einsum("nt,ntc->c", mass, (X.values - mean) ** 2) / mass.sum())
-        columns = [_mean_and_spread(X.feature(name), weight) for name in self.inputs()]
+        columns = [_mean_and_spread(X.feature(name), weight) for name in self.extra_names]
         self._scales: dict[str, FloatArray] = {
             "input": np.stack([mean, np.maximum(spread, 1e-6)]),
             "extra": np.stack(columns, axis=1),
@@ -119,7 +115,7 @@ class Network(Regressor):
         if self.with_phase:
             values = np.concatenate([values, X.values[..., 1:] / X.feature("period")[:, None, None]], axis=2)
         values[~X.mask] = 0.0
-        extra = np.stack([X.feature(name) for name in self.inputs()], axis=1)
+        extra = np.stack([X.feature(name) for name in self.extra_names], axis=1)
         extra = (extra - scales["extra"][0]) / scales["extra"][1]
         target = np.zeros(len(X)) if y is None else (y - scales["target"][0]) / scales["target"][1]
         mass = np.ones(len(X)) if weight is None else weight / weight.mean()
