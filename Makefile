@@ -62,6 +62,7 @@ bench-signal: $(STAMP)
 bench-recurrent: $(STAMP)
 	$(BIN)/python -m pip install --quiet onnx onnxruntime
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/recurrent.md recurrent benchmarks/bench_recurrent.py $(ARGS)
+	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/recurrent.md profile benchmarks/profile_recurrent.py
 
 # Parameters, training and prediction times of every model; ARGS as above
 bench-models: $(STAMP)

@@ -35,8 +35,6 @@ VARIATIONS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("circular", "raw", "no thinning, no noise, no rotation", {"keep": 1.0, "noise": 0.0, "shift": False}),
     ("circular", "raw", "four times the added noise", {"noise": 0.48}),
     ("circular", "raw", "10 harmonics", {"n_harmonics": 10}),
-    ("circular", "raw", "density weights", {"weighting": "density"}),
-    ("circular", "spline", "spline instead of raw epochs", {}),
     ("extreme-deconvolution", "raw", "as shipped", {}),
     ("extreme-deconvolution", "raw", "one mixture instead of six", {"n_members": 1}),
     ("extreme-deconvolution", "raw", "one Gaussian (linear)", {"n_components": 1}),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from photfeh.errors import BadInput, MissingColumn, UnknownName
+from photfeh.errors import BadInput, UnknownName
 from photfeh.flags import Flag
 from photfeh.lightcurves import LightCurves
 from photfeh.measurement import measure
@@ -100,7 +100,7 @@ def test_bad_stars_get_flags_and_no_steps():
     for row, bit in (
         (0, Flag.NO_LIGHT_CURVE),
         (1, Flag.TOO_FEW_EPOCHS),
-        (2, Flag.NO_PERIOD),
+        (2, Flag.PERIOD_SEARCHED),
         (3, Flag.BAD_PERIOD),
         (4, Flag.BAD_PERIOD),
     ):
@@ -108,7 +108,7 @@ def test_bad_stars_get_flags_and_no_steps():
     assert flag[5] == 0
     for kind in ("raw", "spline"):
         X = build_sequences(measured, Representation(kind=kind))
-        assert X.mask.any(axis=1).tolist() == [False] * 5 + [True]
+        assert X.mask.any(axis=1).tolist() == [False, False, True, False, False, True]
         assert np.isfinite(X.values).all()
 
 
@@ -129,5 +129,3 @@ def test_unknown_settings_and_shapes_are_refused():
         Representation(n_points=3)
     with pytest.raises(BadInput, match="values must have shape"):
         Sequences(np.zeros((2, 5, 2), np.float32), np.ones((2, 6), bool), np.zeros((2, len(FEATURES))), np.arange(2))
-    with pytest.raises(MissingColumn, match="'period'"):
-        measure(simulate(3).curves, pd.DataFrame({"source_id": [1]}))
