@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -67,7 +68,7 @@ def main() -> None:
         row = {"model": model, "variation": what} | one(dataset, model, representation, dict(params))
         done = pd.concat([done, pd.DataFrame([row])], ignore_index=True)
         done.to_csv(kept, index=False)
-        print(row, flush=True)
+        print(row, file=sys.stderr, flush=True)
     print("\n| model | variation | rmse | mae | CPU s a fit |\n|---|---|---|---|---|")
     for row in done.itertuples():
         print(f"| {row.model} | {row.variation} | {row.rmse:.4f} | {row.mae:.4f} | {row.seconds:.0f} |")

@@ -39,9 +39,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"Batch {options.batch}, {STEPS} steps, {options.threads} threads, milliseconds (medians).\n")
     print(
-        "| network | library | forward | forward + backward | matrix products alone | largest parts of torch's step |"
+        "| network | library | forward | forward + backward | largest parts of torch's step |"
     )
-    print("|---|---|---:|---:|---:|---|")
+    print("|---|---|---:|---:|---|")
     for label in ("LSTM 20/16/8", "GRU 20/16/8"):
         kind, units, bidirectional = NETWORKS[label]
         theirs = reference(kind, units, bidirectional, lasting=True)
