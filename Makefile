@@ -39,8 +39,9 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix src tests benchmarks
 
 # The tables of docs/results.md; resumable, an hour or two on two cores
-real-data: $(STAMP)
+real-data: pretrained
 	$(BIN)/python benchmarks/into_docs.py docs/results.md tables benchmarks/real_data.py
+	$(BIN)/python benchmarks/into_docs.py docs/results.md epochs benchmarks/bench_epochs.py
 
 # The trained models of the package, remade; resumable
 pretrained: $(STAMP)
