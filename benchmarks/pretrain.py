@@ -76,7 +76,7 @@ RECIPES = (
     ),
     Recipe(
         name="gaia-dr3-relation", epochs="gaia-dr3/epoch_photometry.parquet", stars="gaia-dr3/stars.parquet",
-        prepare=_GAIA, train={"model": "circular", "representation": "raw", "weighting": "uniform"},
+        prepare=_GAIA, train={"model": "circular-ensemble", "representation": "raw", "weighting": "uniform"},
         texts=_RELATION_TEXTS,
     ),
     Recipe(

@@ -38,9 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"Batch {options.batch}, {STEPS} steps, {options.threads} threads, milliseconds (medians).\n")
-    print(
-        "| network | library | forward | forward + backward | largest parts of torch's step |"
-    )
+    print("| network | library | forward | forward + backward | largest parts of torch's step |")
     print("|---|---|---:|---:|---|")
     for label in ("LSTM 20/16/8", "GRU 20/16/8"):
         kind, units, bidirectional = NETWORKS[label]
