@@ -21,8 +21,9 @@ from bench_recurrent import CHANNELS, NETWORKS, STEPS, Stack, reference
 from photfeh.models import fused
 
 
-def milliseconds(step: Callable[[], object], repeats: int = 9) -> float:
-    step()
+def milliseconds(step: Callable[[], object], repeats: int = 21) -> float:
+    for _ in range(5):  # memory and threads settle
+        step()
     times = []
     for _ in range(repeats):
         begin = time.perf_counter()
