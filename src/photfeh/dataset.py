@@ -24,7 +24,7 @@ from photfeh.sequences import FEATURES, Representation, Sequences
 
 __all__ = ["Dataset", "DatasetWriter"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from photfeh.dataset import Dataset
 from photfeh.errors import BadFile, BadInput
@@ -19,7 +21,7 @@ from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
 from photfeh.sequences import SHAPE_FEATURES, Representation, Sequences
 from photfeh.validation.calibration import Calibration, cross_coverage
-from photfeh.validation.cross_validate import Fitted, Labelled, fit_split
+from photfeh.validation.fitting import Fitted, Labelled, fit_split
 from photfeh.validation.metrics import score
 from photfeh.validation.run import environment
 from photfeh.validation.splits import make_splits
@@ -27,7 +29,7 @@ from photfeh.validation.splits import make_splits
 __all__ = ["Ensemble", "train"]
 
 FloatArray = npt.NDArray[np.float64]
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,7 @@ class Ensemble:
         return np.asarray(out | (mean <= low) | (mean >= high))
 
     def save(self, folder: str | Path) -> Path:
-        """Write model.json and one folder a member.
+        """Write model.json, calibration.safetensors and one folder a member.
 
         Raises
         ------
@@ -121,10 +123,13 @@ class Ensemble:
             "representation": self.representation.to_dict(),
             "types": list(self.types),
             "n_members": len(self.members),
-            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "calibration": None,
             "limits": None if self.limits is None else self.limits.tolist(),
             "notes": self.notes,
         }
+        if self.calibration is not None:
+            content["calibration"] = self.calibration.to_dict()
+            save_file(self.calibration.arrays(), str(folder / "calibration.safetensors"))
         (folder / "model.json").write_text(json.dumps(content, indent=1, default=str) + "\n")
         return folder
 
@@ -144,6 +149,13 @@ class Ensemble:
         content = json.loads(path.read_text())
         if content.get("format") != _FORMAT or content.get("model") not in MODELS:
             raise BadFile(f"{path} is of another format or names an unknown model; train it again.")
+        calibration = content["calibration"]
+        if calibration is not None:
+            try:
+                arrays = load_file(str(folder / "calibration.safetensors"))
+            except (OSError, SafetensorError) as error:
+                raise BadFile(f"{folder} holds no readable calibration.safetensors ({error}); train again.") from error
+            calibration = Calibration.from_dict(calibration, arrays)
         model_class = MODELS[content["model"]].model_class()
         members = tuple(model_class().restore(folder / f"member-{i}") for i in range(content["n_members"]))
         return cls(
@@ -151,7 +163,7 @@ class Ensemble:
             Representation(**content["representation"]),
             members,
             tuple(content["types"]),
-            None if content["calibration"] is None else Calibration.from_dict(content["calibration"]),
+            calibration,
             None if content["limits"] is None else np.array(content["limits"]),
             content["notes"],
         )

@@ -33,7 +33,17 @@ SHAPE_FEATURES = (
 """Period [d], A_1 [mag], and R_k1 cos(phi_k1), R_k1 sin(phi_k1) of the regularised decomposition: smooth in the curve,
 free of phase wraps."""
 
-_FROM_TABLE = ("phi31", "phi31_error", "a2", "a2_error", "n_epochs", "max_gap", "scatter", "peak_to_peak_g")
+_FROM_TABLE = (
+    "phi31",
+    "phi31_error",
+    "a2",
+    "a2_error",
+    "n_epochs",
+    "max_gap",
+    "scatter",
+    "peak_to_peak_g",
+    "zero_point",
+)
 FEATURES = (*SHAPE_FEATURES, *_FROM_TABLE, "is_rrc")
 """Columns of ``Sequences.features``."""
 
