@@ -27,7 +27,7 @@ from photfeh.models.registry import create_model
 from photfeh.preparation import prepare
 from photfeh.sequences import Representation, build_sequences
 from photfeh.simulation import simulate
-from photfeh.validation.cross_validate import Labelled
+from photfeh.validation.fitting import Labelled
 from photfeh.weights import DensityWeights
 
 FOLDS = (0, 1)

@@ -108,10 +108,10 @@ def test_models_are_listed_and_described(call):
 
 
 def test_settings_are_read_as_json():
-    settings = cli._settings(["gru.epochs=5", "gru.units=[4,3]", "svr.inputs=sequence"])
+    settings = cli.settings(["gru.epochs=5", "gru.units=[4,3]", "svr.inputs=sequence"])
     assert settings == {"gru": {"epochs": 5, "units": (4, 3)}, "svr": {"inputs": "sequence"}}
     with pytest.raises(BadInput, match="cannot read --set"):
-        cli._settings(["epochs"])
+        cli.settings(["epochs"])
 
 
 def test_help_shows_examples():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from photfeh.dataset import Dataset
 from photfeh.errors import BadInput, UnknownName
 from photfeh.sequences import FEATURES, Representation, Sequences
 from photfeh.validation.calibration import LEVELS, Calibration, cross_coverage
-from photfeh.validation.cross_validate import Labelled, fit_split, validate
+from photfeh.validation.cross_validate import validate
+from photfeh.validation.fitting import Labelled, fit_split
 from photfeh.validation.metrics import metrics_table, score
 from photfeh.validation.splits import make_splits, stratified_folds
 
@@ -87,6 +89,29 @@ def test_a_run_holds_every_star_once_and_metrics_follow_from_its_table(dataset: 
     assert run.config["models"]["ridge-fourier"] == {"degree": 2}
 
 
+def test_fits_side_by_side_give_the_numbers_of_fits_in_turn(dataset: Dataset, tmp_path):
+    arguments = {"models": ("ridge-fourier", "gru", "svr"), "params": {"gru": {"epochs": 2}}, "folds": 3}
+    seen = []
+    both = validate(dataset, tmp_path / "two", jobs=2, progress=lambda *what: seen.append(what), **arguments)
+    one = validate(dataset, tmp_path / "one", **arguments)
+    keys = ["model", "representation", "repeat", "fold", "part", "source_id"]
+    tables = [run.out_of_fold.sort_values(keys, ignore_index=True) for run in (both, one)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-4, atol=1e-5)
+    assert [done for _, done, _ in seen] == list(range(1, 10))
+    with pytest.raises(BadInput, match="at least 1"):
+        validate(dataset, tmp_path / "none", jobs=0, **arguments)
+
+
+def test_a_model_is_run_on_the_representations_it_can_read(dataset: Dataset, tmp_path):
+    names = ("extreme-deconvolution", "ridge-fourier")
+    run = validate(dataset, tmp_path / "run", models=names, representations=("raw", "spline"), folds=3)
+    found = set(run.score[["model", "representation"]].itertuples(index=False, name=None))
+    assert found == {("extreme-deconvolution", "raw"), ("ridge-fourier", "raw"), ("ridge-fourier", "spline")}
+    assert not len(run.failures)
+    with pytest.raises(BadInput, match="extreme-deconvolution can read raw only"):
+        validate(dataset, tmp_path / "none", models=names, representations=("spline",))
+
+
 def test_labels_of_the_scored_fold_change_nothing_that_is_fitted(dataset: Dataset):
     data = Labelled.of(dataset, "spline")
     split = next(iter(make_splits(data.feh)))
@@ -131,9 +156,10 @@ def test_a_finished_part_is_not_repeated_but_changed_parameters_are(dataset: Dat
         validate(dataset, folder, models=("svr",), folds=4)
 
 
-def test_a_killed_run_goes_on_to_the_same_numbers(dataset: Dataset, tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_numbers(dataset: Dataset, tmp_path, jobs):
     """kill -9 in the middle, then the same call: as if nothing had happened."""
-    options = "models=('ridge-fourier', 'gru'), params={'gru': {'epochs': 4}}, folds=3"
+    options = f"jobs={jobs}, models=('ridge-fourier', 'gru'), params={{'gru': {{'epochs': 4}}}}, folds=3"
     code = f"from photfeh import validate; validate({str(dataset.folder)!r}, {str(tmp_path / 'cut')!r}, {options})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     half = tmp_path / "cut" / "parts" / "gru__spline__repeat0__fold0" / "checkpoint.json"
@@ -143,7 +169,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(dataset: Dataset, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "cut" / "out_of_fold.parquet").exists()
-    arguments = {"models": ("ridge-fourier", "gru"), "params": {"gru": {"epochs": 4}}, "folds": 3}
+    arguments = {"jobs": jobs, "models": ("ridge-fourier", "gru"), "params": {"gru": {"epochs": 4}}, "folds": 3}
     resumed = validate(dataset, tmp_path / "cut", **arguments)
     whole = validate(dataset, tmp_path / "whole", **arguments)
     pd.testing.assert_frame_equal(resumed.out_of_fold, whole.out_of_fold)
@@ -173,7 +199,7 @@ def test_conformal_intervals_cover_what_they_promise(dataset: Dataset, rng):
         inside = np.abs(residual[3000:]) <= calibration.half_width(many[3000:], sigma[3000:], level)
         assert abs(inside.mean() - level) < 0.025
         assert abs(inside[few].mean() - inside[~few].mean()) < 0.06
-    again = Calibration.from_dict(calibration.to_dict())
+    again = Calibration.from_dict(calibration.to_dict(), calibration.arrays())
     assert np.array_equal(again.error(many[:50], sigma[:50]), calibration.error(many[:50], sigma[:50]))
     with pytest.raises(BadInput, match="no quantile"):
         calibration.half_width(many, sigma, 0.77)
@@ -205,7 +231,7 @@ def test_adapted_intervals_hold_under_covariate_shift():
     held = np.mean(np.abs(residual) <= adapted.half_width(X, sigma, 0.9))
     assert abs(held - 0.9) < 0.025, (plain, held)
     assert plain < held - 0.02, (plain, held)
-    assert Calibration.from_dict(adapted.to_dict()).quantiles == adapted.quantiles
+    assert Calibration.from_dict(adapted.to_dict(), adapted.arrays()).quantiles == adapted.quantiles
     with pytest.raises(BadInput, match="at least 100"):
         calibration.adapted(X[:50], sigma[:50])
 
@@ -222,7 +248,38 @@ def test_cross_coverage_is_nominal_for_an_honest_sigma():
     sigma = np.exp(rng.normal(-2.0, 0.5, n))
     table = cross_coverage(X, rng.normal(size=n) * sigma, sigma, np.arange(n) % 5)
     assert table["n"].iloc[0] == n
-    assert table["n"].iloc[1:].sum() == n
+    assert table["n"].iloc[1:].sum() == n  # quarters by epochs; one magnitude makes none
     for level in LEVELS:
         assert abs(table[f"coverage_{100 * level:.0f}"].iloc[0] - level) < 0.02
         assert (abs(table[f"coverage_{100 * level:.0f}"] - level) < 0.045).all()
+
+
+def test_intervals_hold_at_every_magnitude(rng):
+    """Errors that grow with magnitude alone: nominal coverage in each quarter; an unknown magnitude gets the mean."""
+    n = 8000
+    features = np.full((n, len(FEATURES)), 0.1)
+    features[:, FEATURES.index("n_epochs")] = rng.integers(12, 90, n)
+    features[:, FEATURES.index("amplitude1")] = 0.3
+    magnitude = rng.uniform(13.0, 20.0, n)
+    features[:, FEATURES.index("zero_point")] = magnitude
+    X = Sequences(
+        np.zeros((n, 8, 2), np.float32), np.ones((n, 8), bool), features, np.arange(n), Representation(n_points=8)
+    )
+    residual, sigma = rng.normal(size=n) * 0.05 * np.exp(0.3 * (magnitude - 16.5)), np.full(n, 0.1)
+    table = cross_coverage(X, residual, sigma, np.arange(n) % 5)
+    quarters = table[table["stars"].str.endswith("mag")]
+    assert len(quarters) == 4
+    for level in LEVELS:
+        assert (abs(quarters[f"coverage_{100 * level:.0f}"] - level) < 0.03).all()
+    calibration = Calibration.fit(X, residual, sigma)
+    centred, middle = features[:3].copy(), features[:3].copy()
+    centred[:, FEATURES.index("zero_point")] = [np.nan, 0.0, -0.01]
+    middle[:, FEATURES.index("zero_point")] = magnitude.mean()
+    centred, middle = (replace(X[:3], features=values) for values in (centred, middle))
+    expected = calibration.error(middle, sigma[:3])
+    assert np.allclose(calibration.error(centred, sigma[:3]), expected)
+    bright = replace(
+        X[:1], features=np.where(np.arange(len(FEATURES)) == FEATURES.index("zero_point"), 7.6, features[:1])
+    )
+    assert calibration.error(bright, sigma[:1]) < 0.5 * expected[0]
+    assert calibration.error(bright, sigma[:1]) > 0.0

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
-from rich.text import Text
 
 from photfeh.cli_compare import compare
+from photfeh.cli_console import err, lengths, names, out, print_flags, print_frame, progress, settings
 from photfeh.errors import BadInput, PhotfehError, PhotfehWarning
 
 __all__ = ["app", "main"]
@@ -39,11 +26,6 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="List and describe models.")
 app.add_typer(models_app, name="models")
-# a file or a pipe has no width: give tables room there
-_WIDTH = None if sys.stdout.isatty() else 160
-out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
 _SHOWN = ("model", "representation", "n", "r2", "wrmse", "wmae", "rmse", "mae", "bias")
 
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
@@ -71,9 +53,9 @@ def demo(
     """
     from photfeh.demonstration import demo as run
 
-    with _progress() as report:
+    with progress() as report:
         result = run(output, n_stars=stars, seed=seed, progress=report)
-    _print_frame(result.metrics[list(_SHOWN)], "Scored on stars that no fit has seen")
+    print_frame(result.metrics[list(_SHOWN)], "Scored on stars that no fit has seen")
     out.print(result.summary)
     out.print(f"predictions: {result.predictions}\nreport: {result.report}")
 
@@ -110,6 +92,9 @@ def prepare(
     representations: Annotated[str, typer.Option(help="Among raw, raw-spline, spline.")] = "raw,raw-spline,spline",
     smoother: Annotated[str, typer.Option(help="periodic or founding.")] = "periodic",
     alignment: Annotated[str, typer.Option(help="Where phase 0 lies: phi1 or maximum.")] = "phi1",
+    points: Annotated[
+        str, typer.Option(help="Length of the sequences: a number, or raw=128,raw-spline=64,spline=64.")
+    ] = "264",
     band: Band = "G",
     periods: Periods = "given",
     truth: Annotated[
@@ -129,16 +114,17 @@ def prepare(
     choice: Any = periods
     if kind not in (None, "none", "column", "relation"):
         raise BadInput(f"--labels must be none, column or relation, not {labels!r}.")
-    with _progress() as report:
+    with progress() as report:
         dataset = run(
             epochs, stars, output,
-            labels=kind, cuts=cuts, types=_names(types),
-            assume_type=assume_type, representations=_names(representations),
-            band=band, smoother=smoother, alignment=alignment, truth=truth, periods=choice, exclude=exclude,
+            labels=kind, cuts=cuts, types=names(types),
+            assume_type=assume_type, representations=names(representations),
+            n_points=lengths(points), band=band, smoother=smoother, alignment=alignment, truth=truth, periods=choice,
+            exclude=exclude,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
-    _print_frame(dataset.cut_flow, "Cut flow")
-    _print_flags(dataset.stars["flag"])
+    print_frame(dataset.cut_flow, "Cut flow")
+    print_flags(dataset.stars["flag"])
     out.print(f"labels: {dataset.truth}")
     out.print(f"{len(dataset)} stars, {len(dataset.sample)} in the sample: {output}")
 
@@ -147,7 +133,9 @@ def prepare(
 def validate(
     dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
     output: Output,
-    models: Annotated[str, typer.Option(help="Names separated by commas, or all.")] = "ridge-fourier,svr,gru",
+    models: Annotated[
+        str, typer.Option(help="Names separated by commas, or all (that can read these representations).")
+    ] = "ridge-fourier,svr,gru",
     representations: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
     folds: Annotated[str, typer.Option(help="Number of folds, or a column that holds given folds.")] = "5",
     repeats: Annotated[int, typer.Option(help="Repetitions with other folds.", min=1)] = 1,
@@ -160,6 +148,7 @@ def validate(
     ] = None,
     set_: Set = None,
     seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(help="Fits at the same time, each in a process of its own.", min=1)] = 1,
 ) -> None:
     """Cross-validate models; write the out-of-fold table, metrics and report.html.
 
@@ -167,22 +156,25 @@ def validate(
     """
     from photfeh.dataset import Dataset
     from photfeh.demonstration import report_run
-    from photfeh.models.registry import list_models
+    from photfeh.models.registry import MODELS, list_models
     from photfeh.validation.cross_validate import validate as run
 
     how: Any = protocol
     if how not in ("nested", "paper"):
         raise BadInput(f"--protocol must be nested or paper, not {protocol!r}.")
-    names = list_models() if models == "all" else _names(models)
+    kinds = names(representations)
+    every = [name for name in list_models() if set(kinds) & set(MODELS[name].model_class().representations)]
+    chosen = every if models == "all" else names(models)
     opened = Dataset.open(dataset)
-    with _progress() as report:
+    with progress() as report:
         result = run(
             opened, output,
-            models=names, representations=_names(representations), folds=int(folds) if folds.isdigit() else folds,
-            repeats=repeats, protocol=how, weighting=weighting, params=_settings(set_), seed=seed, progress=report,
+            models=chosen, representations=kinds, folds=int(folds) if folds.isdigit() else folds,
+            repeats=repeats, protocol=how, weighting=weighting, params=settings(set_), seed=seed,
+            jobs=jobs, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)
-    _print_frame(metrics[metrics["part"] == "score"][list(_SHOWN)], f"Scored parts ({protocol} protocol)")
+    print_frame(metrics[metrics["part"] == "score"][list(_SHOWN)], f"Scored parts ({protocol} protocol)")
     for row in result.failures.itertuples():
         err.print(f"failed: {row.model} on {row.representation}, fold {row.fold}: {row.reason}", style="red")
     out.print(f"labels: {opened.truth}\nrun: {output}\nreport: {path}")
@@ -210,11 +202,11 @@ def train(
     """
     from photfeh.ensemble import train as run
 
-    with _progress() as report:
+    with progress() as report:
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=_settings(set_).get(model, {}), seed=seed, progress=report,
+            params=settings(set_).get(model, {}), seed=seed, progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))
@@ -242,13 +234,13 @@ def predict(
 
     predictor = load(model)
     choice: Any = periods
-    with _progress() as report:
+    with progress() as report:
         table = run(
             epochs, stars, model=predictor, output=output, band=band, periods=choice, adapt=adapt_intervals,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     good = table["feh"].notna()
-    _print_flags(table["flag"])
+    print_flags(table["flag"])
     if good.any():
         out.print(
             f"model {predictor.name} (labels: {predictor.truth}): {int(good.sum())} of {len(table)} "
@@ -297,7 +289,7 @@ def models_describe(
     layers, params, summary = describe(name, points)
     out.print(f"[bold]{name}[/bold]: {summary}")
     if layers is not None:
-        _print_frame(layers, "Layers")
+        print_frame(layers, "Layers")
         out.print(f"total parameters: {int(layers['parameters'].sum()):,}")
     out.print("defaults: " + json.dumps(params, default=str))
 
@@ -327,72 +319,3 @@ def main() -> None:
 def _show_warning(message: Any, category: type[Warning], *where: Any) -> None:
     if issubclass(category, PhotfehWarning):
         err.print(f"photfeh: warning: {message}", style="yellow", markup=False)
-
-
-class _Speed(ProgressColumn):
-    """Items a second of work that comes in stars."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {task.description}/s" if speed and task.description == "stars" else "")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on a terminal; one line per tenth of the work otherwise."""
-    if not err.is_terminal:
-        last: dict[str, Any] = {"tenth": -1, "began": time.monotonic()}
-
-        def log(what: str, done: int, total: int) -> None:
-            tenth = 10 * done // max(total, 1)
-            if tenth != last["tenth"]:
-                last["tenth"] = tenth
-                speed = (
-                    f", {done / max(time.monotonic() - last['began'], 1e-3):,.0f} stars/s" if what == "stars" else ""
-                )
-                err.print(f"{what}: {done}/{total}{speed}", markup=False)
-
-        yield log
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
-
-
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _settings(items: list[str] | None) -> dict[str, dict[str, Any]]:
-    """``gru.epochs=50`` -> {"gru": {"epochs": 50}}; values are read as JSON, else taken as text."""
-    params: dict[str, dict[str, Any]] = {}
-    for item in items or []:
-        key, equals, text = item.partition("=")
-        model, dot, name = key.strip().partition(".")
-        if not (equals and dot):
-            raise BadInput(f"cannot read --set {item!r}: write MODEL.NAME=VALUE, for example gru.epochs=50.")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        params.setdefault(model, {})[name] = tuple(value) if isinstance(value, list) else value
-    return params
-
-
-def _print_frame(frame: Any, title: str) -> None:
-    table = Table(title=title, title_justify="left", box=None)
-    for name in frame.columns:
-        table.add_column(str(name), justify="left" if frame[name].dtype.kind not in "if" else "right")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
-    out.print(table)
-
-
-def _print_flags(flags: Any) -> None:
-    from photfeh.flags import DESCRIPTIONS
-
-    for bit, text in DESCRIPTIONS.items():
-        count = int(((flags.to_numpy() & int(bit)) > 0).sum())
-        if count:
-            err.print(f"  flag {int(bit):>4}: {count} stars: {text}")

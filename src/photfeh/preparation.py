@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def prepare(
     band: str = "G",
     smoother: str = "periodic",
     alignment: str = "phi1",
-    n_points: int = 264,
+    n_points: int | Mapping[str, int] = 264,
     truth: str | None = None,
     exclude: Any = None,
     periods: Periods = "given",
@@ -71,6 +71,9 @@ def prepare(
         Types that enter the sample.
     assume_type : str, optional
         Type of the stars for which the table gives none. Default: typed by period and light-curve shape.
+    n_points : int or mapping
+        Length of the sequences; a mapping gives one for each representation. A smoothed curve has all its detail in 64
+        steps; ``raw`` needs as many as a star has epochs.
     truth : str, optional
         What the labels are, for reports: ``independent passband``, ``spectroscopy`` or a sentence of your own.
     periods : {"given", "check", "search"}
@@ -93,8 +96,11 @@ def prepare(
     labels = labels or ("column" if "feh" in table.columns and table["feh"].notna().any() else "relation")
     cut_list = get_cuts(cuts if cuts is not None else ("founding" if labels == "relation" else "none"))
     kinds: Any = representations
+    points = dict.fromkeys(kinds, n_points) if isinstance(n_points, int) else n_points
+    if set(points) != set(kinds):
+        raise BadInput(f"n_points is for {', '.join(points)}, but the representations are {', '.join(kinds)}.")
     settings = {
-        name: Representation(kind=name, n_points=n_points, alignment=alignment, smoother=smoother)  # type: ignore[arg-type]
+        name: Representation(kind=name, n_points=points[name], alignment=alignment, smoother=smoother)  # type: ignore[arg-type]
         for name in kinds
     }
     if not len(table):

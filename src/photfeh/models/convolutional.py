@@ -19,11 +19,16 @@ from photfeh.models.network import Network
 __all__ = ["FCN", "InceptionTime", "ResNet", "fully_convolutional"]
 
 
-def valid_steps(lengths: Tensor, n_steps: int) -> Tensor | None:
-    """True at valid steps, (N, T); None where all are, so that whole curves pay nothing for masks."""
-    if bool((lengths == n_steps).all()):
-        return None
-    return torch.arange(n_steps, device=lengths.device) < lengths[:, None]
+def within(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Values as far as the longest star goes, zero behind each one's last valid step, and the mask (N, T).
+
+    No mask where all steps are valid, so that whole curves pay nothing for it.
+    """
+    values = values[:, : max(int(lengths.max()), 1)]
+    if bool((lengths == values.shape[1]).all()):
+        return values, None
+    valid = torch.arange(values.shape[1], device=lengths.device) < lengths[:, None]
+    return emptied(values, valid), valid
 
 
 def emptied(values: Tensor, valid: Tensor | None, fill: float = 0.0) -> Tensor:
@@ -142,8 +147,7 @@ class PooledModule(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
         """(N, T, 2), (N,), (N, E) -> (N, 1)."""
-        valid = valid_steps(lengths, values.shape[1])
-        features = self.average(self.trunk(emptied(values, valid), valid), lengths)
+        features = self.average(self.trunk(*within(values, lengths)), lengths)
         return torch.as_tensor(self.dense(torch.cat([features, extra], dim=1)))
 
 

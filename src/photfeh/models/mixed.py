@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photfeh.models.convolutional import emptied, fully_convolutional, valid_steps
+from photfeh.models.convolutional import fully_convolutional, within
 from photfeh.models.network import Network
 from photfeh.models.recurrent import Cell, RecurrentModule
 
@@ -35,8 +35,7 @@ class ConvolutionalRecurrent(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
         """(N, T, 2), (N,), (N, 1) -> (N, 1). The period enters through the second channel, phase x period."""
-        valid = valid_steps(lengths, values.shape[1])
-        features = self.pool(self.trunk(emptied(values, valid), valid))
+        features = self.pool(self.trunk(*within(values, lengths)))
         return torch.as_tensor(self.head(features, (lengths + 1) // 2, extra))
 
     def penalty(self) -> Tensor:

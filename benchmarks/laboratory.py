@@ -1,0 +1,177 @@
+"""Every model, three representations, three sets of real stars, both protocols: the tables of docs/laboratory.md.
+
+    make laboratory          (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, runs/ keeps everything)
+
+The recipe is sized for two cores: smoothed curves have 64 steps, networks train for tens of epochs on one cycle of the
+learning rate, two fits side by side, wide convolutions in bfloat16. Nested: stop and choose on the tune part. Paper:
+stop on the scored fold. Ensembles of networks are run where they are meant to be, on the epochs as observed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import photfeh as pf
+from bench_recurrent import processor
+from photfeh.dataset import Dataset
+from photfeh.models.network import Network
+from photfeh.models.registry import MODELS
+from photfeh.report import write_comparison
+from photfeh.sequences import REPRESENTATIONS
+from photfeh.validation.comparison import Comparison
+from photfeh.validation.metrics import score
+from photfeh.validation.run import Run
+from real_data import markdown, opened
+
+ENSEMBLES = ("circular-ensemble", "blend")
+SINGLE = tuple(name for name in MODELS if name not in ENSEMBLES)
+NETWORKS = tuple(name for name in SINGLE if issubclass(MODELS[name].model_class(), Network))
+_TRAINING = (
+    ("gru,bigru,lstm,bilstm", {"epochs": 50}),
+    ("fcn,resnet,inceptiontime", {"epochs": 20, "precision": "mixed"}),
+    ("convgru,convlstm", {"epochs": 20}),
+    ("transformer,seq2seq", {"epochs": 40}),
+)
+RECIPE: dict[str, dict[str, Any]] = {name: params for names, params in _TRAINING for name in names.split(",")}
+POINTS = {"raw": 264, "raw-spline": 64, "spline": 64}
+PUBLISHED = "feh_dekany_grebel_2022"
+
+
+@dataclass(frozen=True)
+class StarSet:
+    """One of the three sets: its files under the data folder, and how they are prepared."""
+
+    name: str
+    title: str
+    epochs: str
+    stars: str
+    prepare: dict[str, Any]
+
+    def dataset(self, data: Path, runs: Path) -> Dataset:
+        """Prepared now or by an earlier call."""
+        folder = runs / "laboratory" / f"{self.name}-dataset"
+        return opened(folder, data / self.epochs, data / self.stars, n_points=POINTS, **self.prepare)
+
+
+_GAIA = ("gaia-dr3/epoch_photometry.parquet", "gaia-dr3/stars.parquet")
+_DEKANY = "dekany-grebel-2022/stars.parquet"
+SETS = (
+    StarSet("gaia-founding", "Gaia DR3, founding cuts, labels by the formula", *_GAIA, {"cuts": "founding"}),
+    StarSet("gaia-relaxed", "Gaia DR3, relaxed cuts, labels by the formula", *_GAIA, {"cuts": "relaxed"}),
+    StarSet(
+        "dekany", "Gaia DR2 curves, I-band labels of Dekany & Grebel 2022", _DEKANY, _DEKANY,
+        {"assume_type": "RRab", "truth": "independent passband"},
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--sets", default=",".join(one.name for one in SETS))
+    parser.add_argument("--steps", default="nested,paper,ensembles", help="which fits to make; empty: only tables")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    found = []
+    for one in SETS:
+        if one.name in options.sets.split(","):
+            dataset = one.dataset(Path(options.data), options.runs)
+            for step in filter(None, options.steps.split(",")):
+                fit(one, dataset, step, options)
+            found.append(tables(one, dataset, options.runs))
+    print(f"\n{processor()}, {os.cpu_count()} threads, {options.jobs} fits side by side; photfeh {pf.__version__}")
+    write_comparison([one for one in found if one is not None], options.runs / "laboratory" / "report")
+
+
+def fit(one: StarSet, dataset: Dataset, step: str, options: argparse.Namespace) -> None:
+    """One run: all single models, nested; the networks under the paper protocol; or the ensembles, nested."""
+    names = {"nested": SINGLE, "paper": NETWORKS, "ensembles": ENSEMBLES}[step]
+    if dataset.truth.startswith("same-curve"):  # the relation is the label there
+        names = tuple(name for name in names if name != "relation")
+
+    def report(what: str, done: int, total: int) -> None:
+        print(f"{one.name}, {step}: {done}/{total} {what}", file=sys.stderr, flush=True)
+
+    pf.validate(
+        dataset, options.runs / "laboratory" / f"{one.name}-{step}", models=names,
+        representations=("raw",) if step == "ensembles" else REPRESENTATIONS, folds=5,
+        protocol="paper" if step == "paper" else "nested", weighting="uniform",
+        params={name: params for name, params in RECIPE.items() if name in names}, jobs=options.jobs, progress=report,
+    )  # fmt: skip
+
+
+def tables(one: StarSet, dataset: Dataset, runs: Path) -> Comparison | None:
+    """Print what the finished runs of one set say."""
+    folders = [runs / "laboratory" / f"{one.name}-{step}" for step in ("nested", "paper", "ensembles")]
+    finished = [folder for folder in folders if (folder / "out_of_fold.parquet").is_file()]
+    print(f"\n## {one.title}\n")
+    if not finished:
+        print("Not run yet.")
+        return None
+    known = PUBLISHED if PUBLISHED in dataset.stars else None
+    found = pf.compare(finished, datasets=[dataset], external=known)[0]
+    shape = f"{found.n_stars} stars, 5 folds, seed 0, nested"
+    for kind, table in found.founding.items():
+        print(f"\n{shape}; representation `{kind}`:\n\n{markdown(by_model(table, found, kind, dataset))}")
+    print("\n### Does the spline help?\n")
+    print(markdown(pd.DataFrame(spline_answer(found))))
+    if len(found.optimism):
+        print("\n### Optimism of stopping on the scored stars\n\n" + markdown(found.optimism))
+    hours = {folder.name: Run.open(folder).timings["fit_seconds"].sum() / 3600 for folder in finished}
+    print("\nProcess hours of the fits: " + ", ".join(f"{name} {value:.2f}" for name, value in hours.items()))
+    return found
+
+
+def by_model(founding: pd.DataFrame, found: Comparison, kind: str, dataset: Dataset) -> pd.DataFrame:
+    """The founding table with models in rows, best first, and the published predictions on the same stars."""
+    cost = found.cost[found.cost["representation"] == kind].set_index("model")["fit_seconds"]
+    rows = []
+    for name in founding.columns.get_level_values(0).unique():
+        validation, training = founding[name, "validation"], founding[name, "training"]
+        rows.append(
+            {"rank": "" if np.isnan(validation["rank"]) else int(validation["rank"]), "model": name}
+            | {metric: validation[metric] for metric in ("r2", "wrmse", "wmae", "rmse", "mae")}
+            | {f"training {metric}": training[metric] for metric in ("r2", "wrmse", "wmae", "rmse", "mae")}
+            | {"seconds a fit": f"{cost[name]:.1f}"}
+        )
+    if PUBLISHED in dataset.stars:
+        stars = dataset.stars.iloc[dataset.sample]
+        values = score(stars["feh"], stars[PUBLISHED])
+        rows.append({"rank": "", "model": "published"} | {k: values[k] for k in ("r2", "wrmse", "wmae", "rmse", "mae")})
+    return pd.DataFrame(rows).fillna("")
+
+
+def spline_answer(found: Comparison) -> Iterator[dict[str, Any]]:
+    """Ratio of the rmse on two representations, every network and their geometric mean."""
+    names = [name for name in NETWORKS if name in set(found.spline.get("model", []))]
+    chosen = found.spline[found.spline["model"].isin(names)]
+    for _, row in chosen.iterrows():
+        yield {"model": row["model"], "compared": f"{row['representation']} / {row['other_representation']}"} | {
+            "ratio of rmse": row["ratio"],
+            "2.5 %": row["ratio_low"],
+            "97.5 %": row["ratio_high"],
+        }
+    for (first, second), group in chosen.groupby(["representation", "other_representation"], sort=False):
+        logs = np.log(group["ratio"].to_numpy())
+        error = logs.std(ddof=1) / np.sqrt(len(logs))
+        yield {
+            "model": f"mean of {len(logs)} networks",
+            "compared": f"{first} / {second}",
+            "ratio of rmse": float(np.exp(logs.mean())),
+            "2.5 %": float(np.exp(logs.mean() - 2 * error)),
+            "97.5 %": float(np.exp(logs.mean() + 2 * error)),
+        }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""One fit of cross-validation: a fresh model on one split, its predictions, and many such fits side by side."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from photfeh.dataset import Dataset
+from photfeh.errors import BadInput, PhotfehError
+from photfeh.models.base import Regressor
+from photfeh.models.network import Network
+from photfeh.models.registry import MODELS, create_model
+from photfeh.sequences import Sequences
+from photfeh.validation.run import Part, RunWriter
+from photfeh.validation.splits import Split
+from photfeh.weights import DensityWeights, evaluation_weights
+
+__all__ = ["Fitted", "Labelled", "Task", "fit_split", "run_tasks"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Sample stars ready for fitting: sequences, labels and their errors (NaN unknown), each of N stars."""
+
+    sequences: Sequences
+    feh: FloatArray
+    feh_error: FloatArray
+
+    @classmethod
+    def of(cls, dataset: Dataset, representation: str) -> Labelled:
+        """The sample of a data set.
+
+        Raises
+        ------
+        BadInput
+            if the sample is empty; names the cut flow.
+        """
+        rows = dataset.sample
+        if not len(rows):
+            raise BadInput(f"no star of {dataset.folder} passed the cuts:\n{dataset.cut_flow.to_string(index=False)}")
+        stars = dataset.stars.iloc[rows]
+        return cls(
+            dataset.sequences(representation, rows),
+            stars["feh"].to_numpy(np.float64),
+            stars["feh_error"].to_numpy(np.float64),
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One fitted model with the weights it used (train rows first fitted, tune rows evaluated) and its cost."""
+
+    model: Regressor
+    train: npt.NDArray[np.int64]
+    tune: npt.NDArray[np.int64]
+    weight: FloatArray
+    seconds: float
+
+
+def fit_split(
+    name: str,
+    params: Mapping[str, Any],
+    data: Labelled,
+    split: Split,
+    *,
+    weighting: str = "density",
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Fitted:
+    """One fresh model fitted on one split; nothing of the scored part is touched.
+
+    Networks stop on the tune part; the other models, which need none, train on train and tune together.
+    """
+    settings = dict(params)
+    if "seed" in MODELS[name].model_class()._get_param_names():
+        settings.setdefault("seed", seed)
+    model = create_model(name, **settings)
+    network = isinstance(model, Network)
+    train = split.train if network else np.union1d(split.train, np.setdiff1d(split.tune, split.score))
+    tune = split.tune if network else np.zeros(0, np.int64)
+    density = DensityWeights(weighting).fit(data.feh[train], data.feh_error[train])
+    weight = density(data.feh, data.feh_error)
+    started = time.perf_counter()
+    if isinstance(model, Network):
+        model.track(checkpoint=checkpoint, on_epoch=on_epoch)
+        model.fit(
+            data.sequences[train],
+            data.feh[train],
+            weight[train],
+            tune=(data.sequences[tune], data.feh[tune], weight[tune]),
+        )
+    else:
+        model.fit(data.sequences[train], data.feh[train], weight[train])
+    return Fitted(model, train, tune, weight, time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One part of a run that is still to be fitted, with all that a process of its own must know."""
+
+    writer: RunWriter
+    part: Part
+    params: Mapping[str, Any]
+    split: Split
+    weighting: str
+    seed: int
+
+
+def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Part]:
+    """Fit the tasks, ``jobs`` at a time, and name each one's part when it is written; without order if jobs > 1.
+
+    Raises
+    ------
+    BadInput
+        if ``jobs`` is not positive.
+    """
+    if jobs < 1:
+        raise BadInput(f"jobs must be at least 1, found {jobs}.")
+    if jobs == 1 or len(tasks) < 2:
+        data: dict[str, Labelled] = {}
+        for task in tasks:
+            kind = task.part.representation
+            data = data if kind in data else {kind: Labelled.of(dataset, kind)}
+            _run_part(data[kind], task)
+            yield task.part
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads):
+        calls = (joblib.delayed(_in_process)(str(dataset.folder), task, os.getpid()) for task in tasks)
+        yield from joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs)(calls)
+
+
+def _in_process(folder: str, task: Task, parent: int) -> Part:
+    _leave_with(parent)
+    _run_part(_labelled(folder, task.part.representation), task)
+    return task.part
+
+
+@lru_cache(maxsize=1)
+def _leave_with(parent: int) -> None:
+    """End this process when its parent is gone: a run that was killed must not go on writing behind its successor."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@lru_cache(maxsize=1)
+def _labelled(folder: str, representation: str) -> Labelled:
+    return Labelled.of(Dataset.open(folder), representation)
+
+
+def _run_part(data: Labelled, task: Task) -> None:
+    writer, part, split = task.writer, task.part, task.split
+    try:
+        fitted = fit_split(
+            part.model, task.params, data, split, weighting=task.weighting,
+            seed=task.seed + 1000 * split.repeat + split.fold, checkpoint=writer.checkpoint(part),
+        )  # fmt: skip
+        started = time.perf_counter()
+        table = _predictions(part, fitted, data, split)
+        history = pd.DataFrame(getattr(fitted.model, "history_", []))
+        writer.write(part, table, history, fitted.seconds, time.perf_counter() - started, fitted.model.notes_)
+    except (PhotfehError, ArithmeticError, ValueError, RuntimeError) as error:
+        writer.fail(part, f"{type(error).__name__}: {error}")
+
+
+def _predictions(part: Part, fitted: Fitted, data: Labelled, split: Split) -> pd.DataFrame:
+    """Rows of the out-of-fold table for one part. ``weight`` is the evaluation weight, 1 / sigma^2 of the label."""
+    evaluation = evaluation_weights(data.feh_error)
+    tables = []
+    for kind, rows in (("train", fitted.train), ("tune", fitted.tune), ("score", split.score)):
+        mean, sigma = fitted.model.predict_dist(data.sequences[rows])
+        tables.append(
+            pd.DataFrame(
+                {
+                    "model": part.model,
+                    "representation": part.representation,
+                    "repeat": part.repeat,
+                    "fold": part.fold,
+                    "part": kind,
+                    "source_id": data.sequences.source_id[rows],
+                    "feh_true": data.feh[rows],
+                    "feh_error": data.feh_error[rows],
+                    "feh_pred": mean,
+                    "feh_pred_error": sigma,
+                    "weight": evaluation[rows],
+                }
+            )
+        )
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
