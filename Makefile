@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow lint format real-data pretrained experiments bench-signal bench-recurrent bench-models \
-	clean
+.PHONY: install demo test test-slow lint format real-data laboratory pretrained experiments bench-signal \
+	bench-recurrent bench-models bench-recipe clean
 
 install: $(STAMP)
 
@@ -43,6 +43,10 @@ real-data: pretrained
 	$(BIN)/python benchmarks/into_docs.py docs/results.md tables benchmarks/real_data.py
 	$(BIN)/python benchmarks/into_docs.py docs/results.md epochs benchmarks/bench_epochs.py
 
+# Every model on every representation of three real sets, docs/laboratory.md; resumable, some hours on two cores
+laboratory: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/laboratory.md laboratory benchmarks/laboratory.py $(ARGS)
+
 # The trained models of the package, remade; resumable
 pretrained: $(STAMP)
 	$(BIN)/python benchmarks/pretrain.py
@@ -68,6 +72,11 @@ bench-recurrent: $(STAMP)
 # Parameters, training and prediction times of every model; ARGS as above
 bench-models: $(STAMP)
 	$(BIN)/python benchmarks/bench_models.py --output docs/benchmarks/models.md $(ARGS)
+
+# Validation error against epochs, our recipe beside the founding one; resumable
+bench-recipe: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/training.md recipe benchmarks/bench_recipe.py \
+		--jobs 2 --threads 1 $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo-output build dist

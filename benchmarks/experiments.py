@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,8 +25,8 @@ from photfeh.errors import BadFile
 from photfeh.measurement import measure
 from photfeh.models.circular import Circular
 from photfeh.models.registry import create_model
-from photfeh.preparation import prepare
-from photfeh.sequences import Representation, build_sequences
+from photfeh.preparation import add_labels, prepare
+from photfeh.sequences import Representation, Sequences, build_sequences
 from photfeh.simulation import simulate
 from photfeh.validation.fitting import Labelled
 from photfeh.weights import DensityWeights
@@ -45,6 +46,7 @@ VARIATIONS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("extreme-deconvolution", "raw", "7 harmonics", {"n_harmonics": 7}),
     ("extreme-deconvolution", "raw", "density weights", {"weighting": "density"}),
     ("circular", "raw", "first trained on 4,000 simulated stars", {"simulated": 4000}),
+    ("circular", "raw", "first trained on unlabelled real curves", {"unlabelled": True}),
     ("svr", "raw", "Fourier features", {}),
     ("gradient-boosting", "raw", "Fourier features", {}),
 )
@@ -126,9 +128,12 @@ def one(dataset: Dataset, name: str, representation: str, params: dict[str, Any]
 
 def _prepared(name: str, params: dict[str, Any]) -> Any:
     """The model, after the pre-training that its variation asks for."""
-    if "simulated" not in params:
+    if "unlabelled" in params:
+        _Started.start = _unlabelled()
+    elif "simulated" in params:
+        _Started.start = _simulated(params["simulated"])
+    else:
         return create_model(name, **params)
-    _Started.start = _simulated(params["simulated"])
     return _Started()
 
 
@@ -150,6 +155,34 @@ def _simulated(n: int) -> Any:
     X = build_sequences(measured, Representation(kind="raw"))
     good = X.mask.any(axis=1) & np.isfinite(X.shape()).all(axis=1) & (survey.stars["type"] == "RRab").to_numpy()
     return Circular(epochs=30).fit(X[good], survey.stars["feh"].to_numpy()[good]).module_.state_dict()
+
+
+@cache
+def _unlabelled() -> Any:
+    """Weights of a network that has learned to read thinned real curves without metallicities.
+
+    Its target is the published relation on the whole curve of each star, a function of period and phi31; its stars are
+    the RRab of gaia-dr3 and those of dekany-grebel-2022 that have no label.
+    """
+    X, y, weight = [], [], []
+    for folder in ("runs/dekany-dataset", "runs/gaia-relaxed-dataset"):
+        dataset = Dataset.open(folder)
+        stars = dataset.stars.drop(columns=["feh", "feh_error", "feh_source", "feh_curve_error"], errors="ignore")
+        stars = add_labels(stars, "relation")
+        chosen = stars["feh"].between(-3.0, 0.5) & (stars["type"] == "RRab") & (stars["phi31_error"] < 0.5)
+        if dataset.truth.startswith("independent"):
+            chosen &= ~dataset.stars["in_sample"]
+        rows = np.flatnonzero(chosen)
+        X.append(dataset.sequences("raw", rows))
+        y.append(stars["feh"].to_numpy()[rows])
+        weight.append(1.0 / (0.15**2 + stars["phi31_error"].to_numpy()[rows] ** 2))
+    print(f"pre-training on {[len(one) for one in X]} curves", file=sys.stderr)
+    both = Sequences(*(np.concatenate([getattr(one, name) for one in X]) for name in _PARTS), X[0].representation)
+    model = Circular(epochs=30, keep=0.4).fit(both, np.concatenate(y), np.concatenate(weight))
+    return model.module_.state_dict()
+
+
+_PARTS = ("values", "mask", "features", "source_id")
 
 
 if __name__ == "__main__":

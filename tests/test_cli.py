@@ -112,6 +112,11 @@ def test_settings_are_read_as_json():
     assert settings == {"gru": {"epochs": 5, "units": (4, 3)}, "svr": {"inputs": "sequence"}}
     with pytest.raises(BadInput, match="cannot read --set"):
         cli.settings(["epochs"])
+    assert cli.lengths("64") == 64
+    assert cli.lengths("raw=128, spline=64") == {"raw": 128, "spline": 64}
+    for text in ("many", "raw=", "raw=12=3"):
+        with pytest.raises(BadInput, match="--points"):
+            cli.lengths(text)
 
 
 def test_help_shows_examples():

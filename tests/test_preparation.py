@@ -91,6 +91,18 @@ def test_assumed_type_and_wrong_input(survey: Simulation, tmp_path):
         prepare(survey.curves, bare, tmp_path / "e")
 
 
+def test_each_representation_may_have_a_length_of_its_own(survey: Simulation, tmp_path):
+    stars = survey.stars[:20]
+    kinds, points = ("raw", "spline"), {"raw": 128, "spline": 64}
+    short = prepare(survey.curves, stars, tmp_path / "a", cuts="none", representations=kinds, n_points=points)
+    long = prepare(survey.curves, stars, tmp_path / "b", cuts="none", representations=("spline",), n_points=256)
+    assert {kind: short.sequences(kind).values.shape for kind in kinds} == {"raw": (20, 128, 2), "spline": (20, 64, 2)}
+    # phases are k / n_points: every fourth step of the finer curve is a step of the coarser one
+    assert np.allclose(short.sequences("spline").values, long.sequences("spline").values[:, ::4], atol=1e-6)
+    with pytest.raises(BadInput, match="n_points is for raw, spline, but the representations are spline"):
+        prepare(survey.curves, stars, tmp_path / "c", representations=("spline",), n_points=points)
+
+
 def test_importing_the_package_is_cheap():
     """No torch, no scikit-learn, no files read: a fresh interpreter says so."""
     import subprocess

@@ -114,7 +114,10 @@ class Batch:
 
 @dataclass
 class FitResult:
-    """What :func:`fit_network` did: one history row per epoch, the best epoch, and whether it stopped early."""
+    """What :func:`fit_network` did: one history row per epoch, the best epoch, and whether it stopped early.
+
+    ``tune_rmse`` of a row is that of the mean, in units of the target as given, also where the loss is a likelihood.
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
@@ -229,10 +232,12 @@ def _one_epoch(
         total, seen = total + float(loss.detach()) * mass, seen + mass
     output = predict_network(module, tune, device=config.device, precision=config.precision).to(config.device)
     tune_loss = float(loss_of(output, tune.target, tune.weight))
+    tune_mse = float(loss_of(output[:, :1], tune.target, tune.weight))
     return {
         "epoch": float(epoch),
         "train_loss": total / seen,
         "tune_loss": tune_loss,
+        "tune_rmse": math.sqrt(tune_mse) if math.isfinite(tune_mse) else math.nan,
         "learning_rate": rate,
         "seconds": time.perf_counter() - started,
     }

@@ -35,27 +35,33 @@ def layer_table(module: nn.Module, n_points: int = 264, *, n_channels: int = 2, 
     """Layers in the order in which they run: name, kind, output shape (None = stars), own parameters.
 
     A layer is a module with parameters of its own or none at all inside; a module with ``show_as`` is listed whole
-    under that name.
+    under that name. Layers that run in training only, such as a decoder, come last, without a shape.
     """
     rows: list[dict[str, Any]] = []
     handles = []
 
-    def record(name: str, kind: str) -> Any:
+    def row(name: str, layer: nn.Module, output: str) -> dict[str, Any]:
+        kind = getattr(layer, "show_as", type(layer).__name__)
+        count = sum(parameter.numel() for parameter in layer.parameters())
+        return {"layer": name, "kind": kind, "output": output, "parameters": count}
+
+    def record(name: str) -> Any:
         def hook(layer: nn.Module, _: Any, output: Any) -> None:
             tensor = output[0] if isinstance(output, tuple) else output
-            shape = "(None, " + ", ".join(map(str, tensor.shape[1:])) + ")"
-            count = sum(parameter.numel() for parameter in layer.parameters())
-            rows.append({"layer": name, "kind": kind, "output": shape, "parameters": count})
+            rows.append(row(name, layer, "(None, " + ", ".join(map(str, tensor.shape[1:])) + ")"))
 
         return hook
 
-    for name, layer in _layers(module, ""):
-        handles.append(layer.register_forward_hook(record(name, getattr(layer, "show_as", type(layer).__name__))))
+    layers = _layers(module, "")
+    for name, layer in layers:
+        handles.append(layer.register_forward_hook(record(name)))
     module.eval()
     with torch.no_grad():
         module(torch.zeros(2, n_points, n_channels), torch.full((2,), n_points), torch.zeros(2, n_extra))
     for handle in handles:
         handle.remove()
+    ran = {one["layer"] for one in rows}
+    rows += [row(name, layer, "in training only") for name, layer in layers if name not in ran]
     first = {"layer": "input", "kind": "Input", "output": f"(None, {n_points}, {n_channels})", "parameters": 0}
     return pd.DataFrame([first, *rows])
 
