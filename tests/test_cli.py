@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
-import photfeh.cli as cli
+from photfeh import cli, cli_console, cli_laboratory
 from photfeh.errors import BadInput, PhotfehWarning
 from photfeh.simulation import Simulation
 
@@ -17,8 +18,10 @@ def run(capsys, monkeypatch, *arguments: object) -> tuple[int, str, str]:
     """The entry point as the shell would call it, without a new process."""
     monkeypatch.setattr(sys, "argv", ["photfeh", *map(str, arguments)])
     console = {"highlight": False, "soft_wrap": True, "width": 200}
-    monkeypatch.setattr(cli, "out", cli.Console(file=sys.stdout, **console))
-    monkeypatch.setattr(cli, "err", cli.Console(file=sys.stderr, **console))
+    consoles = {"out": Console(file=sys.stdout, **console), "err": Console(file=sys.stderr, **console)}
+    for module in (cli, cli_console, cli_laboratory):
+        for name in consoles.keys() & vars(module).keys():
+            monkeypatch.setattr(module, name, consoles[name])
     code = 0
     with warnings.catch_warnings():
         warnings.simplefilter("always", PhotfehWarning)
@@ -105,6 +108,19 @@ def test_models_are_listed_and_described(call):
         assert count in out
     _, out, _ = call("models", "describe", "svr")
     assert "epsilon" in out
+
+
+def test_a_learning_curve_is_a_table_and_a_figure(call, dataset, tmp_path):
+    output = tmp_path / "curve"
+    options = ("--models", "ridge-fourier", "--fractions", "0.5,1", "--folds", 3, "--output", output)
+    code, out, _ = call("learning-curve", dataset.folder, *options)
+    assert code == 0
+    assert "rmse in dex" in out
+    assert len(pd.read_csv(output / "learning_curve.csv")) == 6
+    assert (output / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    code, _, err = call("learning-curve", dataset.folder, "--fractions", "half", "--output", output)
+    assert code == 2
+    assert "--fractions" in err
 
 
 def test_settings_are_read_as_json():

@@ -18,10 +18,10 @@ from photfeh.dataset import Dataset
 from photfeh.errors import BadInput, UnknownName
 from photfeh.sequences import FEATURES, Representation, Sequences
 from photfeh.validation.calibration import LEVELS, Calibration, cross_coverage
-from photfeh.validation.cross_validate import validate
+from photfeh.validation.cross_validate import learning_curve, validate
 from photfeh.validation.fitting import Labelled, fit_split
 from photfeh.validation.metrics import metrics_table, score
-from photfeh.validation.splits import make_splits, stratified_folds
+from photfeh.validation.splits import make_splits, stratified_folds, thinned
 
 QUICK = {"gru": {"epochs": 2}, "svr": {"C": 4.0, "gamma": 0.2}}
 
@@ -50,6 +50,41 @@ def test_the_paper_protocol_stops_on_the_scored_fold(rng):
     for split in make_splits(rng.normal(size=100), protocol="paper"):
         assert np.array_equal(split.tune, split.score)
         assert not set(split.train) & set(split.score)
+
+
+def test_thinned_parts_lie_within_larger_ones_and_leave_the_score_part_alone(rng):
+    feh = rng.normal(size=200)
+    for split in make_splits(feh):
+        half, quarter = thinned(split, 0.5, 3), thinned(split, 0.25, 3)
+        assert thinned(split, 1.0, 3) is split
+        assert np.array_equal(half.score, split.score)
+        for one, two, three in ((split.train, half.train, quarter.train), (split.tune, half.tune, quarter.tune)):
+            assert set(three) < set(two) < set(one)
+            assert len(two) == round(0.5 * len(one))
+            assert len(three) == round(0.25 * len(one))
+    with pytest.raises(BadInput, match="above 0 and at most 1"):
+        thinned(split, 0.0, 3)
+    with pytest.raises(BadInput, match="leaves no star"):
+        thinned(split, 0.01, 3)
+    with pytest.raises(BadInput, match="use nested"):
+        thinned(next(iter(make_splits(feh, protocol="paper"))), 0.5, 3)
+
+
+def test_more_training_stars_make_a_smaller_error(dataset: Dataset, tmp_path):
+    seen = []
+    table = learning_curve(
+        dataset, tmp_path / "curve", fractions=(1.0, 0.25), models=("ridge-fourier",), folds=3,
+        progress=lambda what, done, total: seen.append((done, total)),
+    )  # fmt: skip
+    assert seen == [(done, 6) for done in range(1, 7)]
+    mean = table.groupby("fraction").mean(numeric_only=True)
+    assert mean["n_train"].loc[0.25] == pytest.approx(0.25 * mean["n_train"].loc[1.0], rel=0.02)
+    assert mean["rmse"].loc[1.0] < mean["rmse"].loc[0.25]
+    whole = validate(dataset, tmp_path / "whole", models=("ridge-fourier",), folds=3)
+    squares = (whole.score["feh_pred"] - whole.score["feh_true"]) ** 2
+    assert table["rmse"][table["fraction"] == 1.0].to_numpy() == pytest.approx(
+        np.sqrt(squares.groupby(whole.score["fold"]).mean()).to_numpy()
+    )
 
 
 def test_given_folds_are_kept(rng):

@@ -1,8 +1,8 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
-The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`compare`, :func:`train`,
-:func:`load`, :func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is cheap; each name is loaded when
-first used.
+The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
+:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is
+cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "compare",
     "create_model",
     "demo",
+    "learning_curve",
     "list_models",
     "load",
     "predict",
@@ -44,6 +45,7 @@ _HOME = {
     "compare": "validation.comparison",
     "create_model": "models.registry",
     "demo": "demonstration",
+    "learning_curve": "validation.cross_validate",
     "list_models": "models.registry",
     "load": "prediction",
     "predict": "prediction",
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
     from photfeh.sequences import Representation, Sequences
     from photfeh.simulation import simulate
     from photfeh.validation.comparison import compare
-    from photfeh.validation.cross_validate import validate
+    from photfeh.validation.cross_validate import learning_curve, validate
     from photfeh.validation.run import Run
 
     __version__: str

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from photfeh.cli_compare import compare
 from photfeh.cli_console import err, lengths, names, out, print_flags, print_frame, progress, settings
+from photfeh.cli_laboratory import compare, learning_curve
 from photfeh.errors import BadInput, PhotfehError, PhotfehWarning
 
 __all__ = ["app", "main"]
@@ -183,6 +183,7 @@ def validate(
 
 
 app.command()(compare)
+app.command()(learning_curve)
 
 
 @app.command()

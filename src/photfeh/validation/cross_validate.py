@@ -16,9 +16,9 @@ from photfeh.errors import BadInput
 from photfeh.models.registry import create_model
 from photfeh.validation.fitting import Task, run_tasks
 from photfeh.validation.run import Part, Run, RunWriter
-from photfeh.validation.splits import Protocol, Split, make_splits
+from photfeh.validation.splits import Protocol, Split, make_splits, thinned
 
-__all__ = ["validate"]
+__all__ = ["learning_curve", "validate"]
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -36,6 +36,7 @@ def validate(
     weighting: str = "density",
     params: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int = 0,
+    train_fraction: float = 1.0,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Run:
@@ -55,6 +56,8 @@ def validate(
         Name in :data:`photfeh.weights.WEIGHTINGS`, fitted on the training rows of each fold.
     params
         Model name -> parameters that override the defaults.
+    train_fraction
+        Use a random part of the stars outside the scored fold; see :func:`learning_curve`.
     jobs
         Processes that fit at the same time, each with its share of the processors. Small networks gain most: one fit
         keeps no more than one core busy.
@@ -70,16 +73,17 @@ def validate(
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     params = params or {}
+    kinds = {name: dataset.representation(name).to_dict() for name in representations}
     pairs = _readable_pairs(models, representations, params)
     sample = dataset.stars.iloc[dataset.sample]
-    splits = list(_splits(sample, folds, repeats, protocol, seed))
+    splits = [thinned(split, train_fraction, seed) for split in _splits(sample, folds, repeats, protocol, seed)]
     recipe = {
         "dataset": {"stars_sha256": dataset.notes["stars_sha256"], "n_sample": len(sample), "truth": dataset.truth},
         "models": {name: create_model(name, **params.get(name, {})).get_params() for name in models},
-        "representations": {name: dataset.representation(name).to_dict() for name in representations},
+        "representations": kinds,
         "validation": {
             "folds": folds, "repeats": repeats, "protocol": protocol, "weighting": weighting, "seed": seed,
-            "splits_sha256": _splits_hash(splits),
+            "train_fraction": train_fraction if train_fraction < 1.0 else None, "splits_sha256": _splits_hash(splits),
         },
     }  # fmt: skip
     writer = RunWriter(output, recipe)
@@ -93,6 +97,50 @@ def validate(
         if progress is not None:
             progress(str(part), done, len(tasks))
     return writer.finish()
+
+
+def learning_curve(
+    dataset: Dataset | str | Path,
+    output: str | Path,
+    *,
+    fractions: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
+    progress: Progress | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """What more training stars would bring: :func:`validate` with growing parts of them.
+
+    Parameters
+    ----------
+    dataset, output
+        As for :func:`validate`; ``output`` gets one run folder a fraction, each resumable.
+    fractions
+        Of the stars outside the scored fold; smaller parts lie within larger ones. The scored stars stay the same.
+    options
+        Further arguments of :func:`validate`.
+
+    Returns
+    -------
+    DataFrame
+        ``fraction``, ``n_train`` (mean number of stars outside the scored fold that were used), ``model``,
+        ``representation``, ``repeat``, ``fold``, ``rmse`` [dex] of the scored fold.
+    """
+    tables: list[pd.DataFrame] = []
+    for fraction in sorted(fractions):
+
+        def report(what: str, done: int, total: int, fraction: float = fraction) -> None:
+            if progress is not None:
+                before, every = len(tables) * total, len(fractions) * total
+                progress(f"{fraction:g} of the stars, {what}", before + done, every)
+
+        folder = Path(output) / f"fraction-{fraction:g}"
+        run = validate(dataset, folder, train_fraction=fraction, progress=report, **options)
+        keys = ["model", "representation", "repeat", "fold"]
+        used = run.out_of_fold[run.out_of_fold["part"] != "score"].groupby(keys).size()
+        squares = run.score.assign(square=(run.score["feh_pred"] - run.score["feh_true"]) ** 2)
+        rmse = squares.groupby(keys)["square"].mean() ** 0.5
+        table = rmse.rename("rmse").reset_index().assign(fraction=fraction, n_train=float(used.mean()))
+        tables.append(table[["fraction", "n_train", *keys, "rmse"]])
+    return pd.concat(tables, ignore_index=True)
 
 
 def _readable_pairs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from photfeh.errors import BadInput
 
-__all__ = ["Protocol", "Split", "make_splits", "stratified_folds"]
+__all__ = ["Protocol", "Split", "make_splits", "stratified_folds", "thinned"]
 
 Protocol = Literal["nested", "paper"]
 IntArray = npt.NDArray[np.int64]
@@ -92,3 +92,24 @@ def make_splits(
                 continue
             eighth = stratified_folds(values[rest], 8, seed + 1000 * repeat + number + 1) == 0
             yield Split(repeat, int(fold), rest[~eighth], rest[eighth], score)
+
+
+def thinned(split: Split, fraction: float, seed: int) -> Split:
+    """The same split with a random ``fraction`` of its train and tune stars; a smaller fraction is part of a larger.
+
+    Raises
+    ------
+    BadInput
+        if the fraction is not within (0, 1], leaves a part without a star, or tune and score are the same stars.
+    """
+    if not 0.0 < fraction <= 1.0:
+        raise BadInput(f"the fraction of training stars must be above 0 and at most 1, found {fraction}.")
+    if fraction == 1.0:
+        return split
+    if np.array_equal(split.tune, split.score):
+        raise BadInput("the paper protocol tunes on the scored stars: they cannot be thinned; use nested.")
+    rng = np.random.default_rng([seed, split.repeat, split.fold])
+    parts = [np.sort(rng.permutation(rows)[: round(fraction * len(rows))]) for rows in (split.train, split.tune)]
+    if not all(len(rows) for rows in parts):
+        raise BadInput(f"a fraction of {fraction} leaves no star of {len(split.train)} to train and {len(split.tune)}.")
+    return replace(split, train=parts[0], tune=parts[1])
