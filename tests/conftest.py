@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from browser import Browser
 from photfeh.dataset import Dataset
 from photfeh.preparation import prepare
 from photfeh.simulation import Simulation, simulate
@@ -44,3 +46,10 @@ def dataset(survey: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Dat
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    running = Browser(tmp_path_factory.mktemp("chromium"))
+    yield running
+    running.close()

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import photfeh as pf
+from browser import needs_chromium
 from photfeh import report
 from photfeh.errors import BadInput, MissingColumn
 from photfeh.report.comparison_page import comparison_text, write_comparison
@@ -430,6 +431,26 @@ def test_the_page_is_whole_and_says_each_thing_once(written):
     assert "ranking by validation rmse: svr, gru, ridge_fourier" in told
     assert "optimism of the paper protocol, svr on spline: +" in told
     assert two.truth in comparison_text(two)
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_lives_in_a_browser(written, browser, dark):
+    _, path = written
+    browser.open(path.as_uri())
+    browser.screen(width=390, height=844, dark=dark)
+    assert browser.requests() == [path.as_uri()]
+    assert browser.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) / 3 < 60) == dark
+    column = "Array.from(document.querySelectorAll('table')[0].tBodies[0].rows, (row) => row.cells[1].dataset.sort)"
+    before = browser.evaluate(column)
+    browser.evaluate("document.querySelectorAll('table')[0].querySelectorAll('thead button')[1].click()")
+    after = browser.evaluate(column)
+    assert sorted(before) == sorted(after)
+    assert [value for value in after if value] == sorted((value for value in after if value), key=float)
+    browser.screen(width=1280, height=900, dark=False)
+    assert browser.complaints() == []
 
 
 def test_models_joined_by_a_bar_are_those_within_the_critical_difference():
