@@ -79,6 +79,7 @@ def sample(kind: str = "spline", n: int = 360) -> tuple[Sequences, np.ndarray]:
         "max_gap": 0.05,
         "scatter": 0.01,
         "peak_to_peak_g": np.ptp(mag(grid), axis=1),
+        "zero_point": 16.5,
         "is_rrc": 0.0,
     }
     features = np.column_stack([shape_features(harmonics, period), *(np.full(n, 1.0) * v for v in others.values())])

@@ -36,6 +36,7 @@ class Penalised(Protocol):
 class FitConfig:
     """Settings of :func:`fit_network`.
 
+    ``batch_size``: stars a step at most; a sample of less than eight batches is cut into smaller ones.
     ``schedule``: ``one-cycle`` (linear warm-up over a tenth of the epochs, cosine to zero; Smith 2018) or ``constant``
     (the founding recipe). ``patience``: epochs without a new best tune loss before stopping. ``clip``: largest gradient
     norm. ``seed`` rules initial weights, dropout and batch order. ``precision``: ``float32``, or ``mixed`` (bfloat16
@@ -188,15 +189,19 @@ def fit_network(
 def predict_network(
     module: nn.Module, batch: Batch, *, device: str = "cpu", precision: str = "float32", chunk: int = 128
 ) -> Tensor:
-    """Outputs (N, 1) or (N, 2) on the CPU, in chunks, without gradients."""
+    """Outputs (N, 1) or (N, 2) on the CPU, in chunks of stars of like length, without gradients."""
     usable_device(device)
     module.to(device).eval()
+    if not len(batch):
+        return torch.zeros(0, 1)
+    order = torch.argsort(batch.lengths, stable=True)
     with torch.inference_mode(), _autocast(device, precision):
-        parts = [
-            module(*(t[i : i + chunk].to(device) for t in (batch.values, batch.lengths, batch.extra))).float().cpu()
-            for i in range(0, len(batch), chunk)
-        ]
-    return torch.cat(parts) if parts else torch.zeros(0, 1)
+        parts = []
+        for rows in order.split(chunk):
+            part = batch.rows(rows).to(device)
+            parts.append(module(part.values, part.lengths, part.extra).float().cpu())
+        output = torch.cat(parts)
+        return output[torch.argsort(order)]
 
 
 def _one_epoch(
@@ -244,9 +249,12 @@ def _one_epoch(
 
 
 def _batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Random order, batches of nearly equal size so that no tiny rest distorts a step."""
+    """Random order, batches of nearly equal size so that no tiny rest distorts a step.
+
+    A small sample is cut into eight batches, as long as eight stars are in each: otherwise its few steps teach nothing.
+    """
     order = torch.randperm(n, generator=generator)
-    return iter(torch.tensor_split(order, max(1, round(n / size))))
+    return iter(torch.tensor_split(order, max(1, round(n / size), min(8, n // 8))))
 
 
 def _snapshot(module: nn.Module) -> dict[str, Tensor]:

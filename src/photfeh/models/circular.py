@@ -113,6 +113,7 @@ class CircularModule(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
         """(N, T, 3), (N,), (N, 2) -> (N, 2): mean and log sigma."""
+        values = values[:, : max(int(lengths.max()), 1)]
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
         with torch.no_grad():
             x = self.curve(values[..., 2], values[..., 0], mask)
