@@ -49,7 +49,7 @@ PUBLISHED = "feh_dekany_grebel_2022"
 
 @dataclass(frozen=True)
 class StarSet:
-    """One of the three sets: its files under the data folder, how they are prepared, the part of all epochs to train."""
+    """One of the three sets: its files under the data folder, how it is prepared, and the share of all epochs to train."""
 
     name: str
     title: str
