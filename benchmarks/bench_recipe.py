@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,17 @@ def run(dataset: Dataset, name: str, recipe: str, options: argparse.Namespace) -
     path = options.runs / "recipe" / f"{name}-{recipe}.parquet"
     if path.exists() and pd.read_parquet(path, columns=["settings"])["settings"].iloc[0] == settings:
         return
-    print(f"{name}, {recipe}: {len(train)} stars, {settings}", flush=True)
+    print(f"{name}, {recipe}: {len(train)} stars, {settings}", file=sys.stderr, flush=True)
     feh = dataset.stars["feh"].to_numpy(np.float64)
 
     def report(row: dict[str, Any]) -> None:
         if row["epoch"] % 10 == 9:
             rmse = model._scales["target"][1] * row["tune_rmse"]
-            print(f"  {name} {recipe} epoch {row['epoch'] + 1:.0f}: {rmse:.4f} ({row['seconds']:.1f} s)", flush=True)
+            print(
+                f"  {name} {recipe} epoch {row['epoch'] + 1:.0f}: {rmse:.4f} ({row['seconds']:.1f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
 
     model.track(checkpoint=path.with_suffix(""), on_epoch=report)
     tune = (dataset.sequences("spline", held), feh[held], np.ones(len(held)))

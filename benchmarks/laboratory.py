@@ -39,7 +39,8 @@ _TRAINING = (
     ("gru,bigru,lstm,bilstm", {"epochs": 50}),
     ("fcn,resnet,inceptiontime", {"epochs": 20, "precision": "mixed"}),
     ("convgru,convlstm", {"epochs": 20}),
-    ("transformer,seq2seq", {"epochs": 40}),
+    ("transformer", {"epochs": 40}),
+    ("seq2seq", {"epochs": 60}),
     ("circular", {"epochs": 80}),
 )
 RECIPE: dict[str, dict[str, Any]] = {name: params for names, params in _TRAINING for name in names.split(",")}
@@ -49,7 +50,7 @@ PUBLISHED = "feh_dekany_grebel_2022"
 
 @dataclass(frozen=True)
 class StarSet:
-    """One of the three sets: its files under the data folder, how it is prepared, and the share of all epochs to train."""
+    """One of the three sets: its files, how it is prepared, and the share of all epochs to train on it."""
 
     name: str
     title: str

@@ -49,7 +49,7 @@ class MixedNetwork(Network):
 
     cell: ClassVar[Cell]
 
-    epochs: int = 40
+    epochs: int = 80
     batch_size: int = 32
     learning_rate: float = 0.003
 

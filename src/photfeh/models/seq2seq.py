@@ -159,9 +159,9 @@ class Seq2Seq(CentredNetwork):
     hidden: int = 32
     dropout: float = 0.1
     reconstruction: float = 1.0
-    epochs: int = 50
+    epochs: int = 100
     batch_size: int = 64
-    learning_rate: float = 0.006
+    learning_rate: float = 0.01
     weight_decay: float = 0.1
     patience: int = 40
     _pretrained: tuple[dict[str, Tensor], dict[str, FloatArray]] | None = field(default=None, init=False)
