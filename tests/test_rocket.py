@@ -61,6 +61,31 @@ def test_features_are_proportions_above_the_bias(circular):
                 feature += 1
 
 
+def test_features_are_those_of_aeon():
+    """Mean over stars, and spread within one star, of the features of each dilation, as aeon 1.6.0 gives them.
+
+    Its _minirocket._static_transform_uni(curves, ([1], [0], dilations, counts, biases), _indices) was called with the
+    arrays made here; 5 in a million features differ by one step, where a convolution equals a bias but for rounding.
+    """
+    of_aeon = (
+        (0.502565, 0.275674), (0.502147, 0.288475), (0.510506, 0.287082), (0.502964, 0.299815), (0.499623, 0.311976),
+        (0.503713, 0.347819), (0.513358, 0.376766),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    walks = rng.normal(size=(40, 64)).cumsum(axis=1).astype(np.float32)
+    dilations, counts = fit_dilations(64, 9996)
+    assert dilations.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert counts.tolist() == [41, 23, 15, 15, 7, 11, 7]
+    biases = fit_biases(walks, dilations, counts, rng, circular=False)
+    features = positive_proportions(walks, dilations, counts, biases, False)
+    begin = 0
+    for count, (mean, spread) in zip(counts, of_aeon, strict=True):
+        part = features[:, begin : begin + 84 * count]
+        assert part.mean() == pytest.approx(mean, abs=3e-6)
+        assert part[3].std() == pytest.approx(spread, abs=3e-5)
+        begin += 84 * count
+
+
 def test_wrapped_features_do_not_change_when_the_curve_is_turned_or_shifted():
     x = curves()
     dilations, counts = fit_dilations(x.shape[1], 500)
