@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: install demo test test-slow lint format real-data laboratory pretrained experiments bench-signal \
-	bench-recurrent bench-models bench-recipe clean
+	bench-recurrent bench-models bench-recipe bench-predict clean
 
 install: $(STAMP)
 
@@ -77,6 +77,10 @@ bench-models: $(STAMP)
 bench-recipe: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/training.md recipe benchmarks/bench_recipe.py \
 		--jobs 2 --threads 1 $(ARGS)
+
+# Stars a second of every trained model
+bench-predict: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/predict.md predict benchmarks/bench_predict.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo-output build dist

@@ -9,7 +9,8 @@ import torch
 from photfeh.errors import BadInput
 from photfeh.models.circular import Circular, RidgeCurve
 from photfeh.models.registry import create_model
-from photfeh.training import Batch, FitConfig
+from photfeh.training import Batch, FitConfig, predict_network
+from test_models import sample
 
 
 def points(n=6, m=50, noise=0.0, seed=0):
@@ -100,3 +101,21 @@ def test_unusable_device_and_unknown_precision_are_refused():
         FitConfig(device="abacus")
     with pytest.raises(BadInput, match="float32, mixed"):
         FitConfig(precision="double")
+
+
+def test_curves_are_made_once_for_many_networks_and_give_what_the_module_gives(monkeypatch):
+    X, y = sample("raw")
+    networks = [Circular(epochs=1, seed=seed).fit(X[: 60 + 40 * seed], y[: 60 + 40 * seed]) for seed in range(3)]
+    calls = []
+    forward = RidgeCurve.forward
+    monkeypatch.setattr(RidgeCurve, "forward", lambda *inputs: calls.append(1) or forward(*inputs))
+    few = X[:50]
+    outputs = [network._output(few) for network in networks]
+    assert len(calls) == 1
+    for network, output in zip(networks, outputs, strict=True):
+        direct = predict_network(network.module_, network._batch(few))
+        assert torch.allclose(output, direct, atol=2e-4)  # magnitudes are rounded to float32 in other units
+        assert torch.equal(output, network._output(few))
+    alone = X[:50]
+    assert torch.equal(networks[0]._output(alone), outputs[0])
+    assert len(calls) == 5

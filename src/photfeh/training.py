@@ -197,8 +197,8 @@ def predict_network(
     order = torch.argsort(batch.lengths, stable=True)
     with torch.inference_mode(), _autocast(device, precision):
         parts = []
-        for rows in order.split(chunk):
-            part = batch.rows(rows).to(device)
+        for begin in range(0, len(order), chunk):
+            part = batch.rows(order[begin : begin + chunk]).to(device)
             parts.append(module(part.values, part.lengths, part.extra).float().cpu())
         output = torch.cat(parts)
         return output[torch.argsort(order)]

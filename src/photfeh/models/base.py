@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,26 @@ from sklearn.base import BaseEstimator
 from photfeh.errors import BadFile, BadInput
 from photfeh.sequences import REPRESENTATIONS, Sequences
 
-__all__ = ["Regressor", "Tune"]
+__all__ = ["Regressor", "Tune", "once"]
 
 FloatArray = npt.NDArray[np.float64]
+Made = TypeVar("Made")
 Tune = tuple[Sequences, FloatArray, FloatArray]
 """Stars for early stopping and choices inside the fit: sequences, labels, weights."""
+
+
+_MADE: WeakKeyDictionary[Sequences, dict[Hashable, Any]] = WeakKeyDictionary()
+
+
+def once(X: Sequences, key: Hashable, make: Callable[[], Made]) -> Made:
+    """What many models want of the same stars: made for the first of them, kept as long as these sequences live.
+
+    Nobody may change it.
+    """
+    kept = _MADE.setdefault(X, {})
+    if key not in kept:
+        kept[key] = make()
+    return cast(Made, kept[key])
 
 
 class Regressor(BaseEstimator):  # type: ignore[misc]

@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from photfeh.models.base import once
 from photfeh.models.network import Network
-from photfeh.training import Batch
+from photfeh.sequences import Sequences
+from photfeh.training import Batch, usable_device
 
 __all__ = ["Circular", "CircularModule", "RidgeCurve"]
 
@@ -117,12 +119,36 @@ class CircularModule(nn.Module):
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
         with torch.no_grad():
             x = self.curve(values[..., 2], values[..., 0], mask)
+        return self.read(x, extra)
+
+    def read(self, x: Tensor, extra: Tensor) -> Tensor:
+        """Curves of :class:`RidgeCurve` (N, 5, G) and extra inputs (N, 2) -> (N, 2)."""
         extra = extra.clamp(-5.0, 5.0)
         x = torch.cat([x, extra[:, :, None].expand(-1, -1, x.shape[2])], dim=1)
         for convolution in self.convolutions:
             x = nn.functional.gelu(convolution(x))
         pooled = torch.cat([x.mean(dim=2), x.amax(dim=2), extra], dim=1)
         return torch.as_tensor(self.dense(self.dropout(nn.functional.gelu(self.hidden(self.dropout(pooled))))))
+
+
+_SIZE, _CHUNK = 3, 256
+"""The channel of :class:`RidgeCurve` that has a unit, and how many stars are predicted at a time."""
+
+
+def _ridge_curves(X: Sequences, n_harmonics: int, n_grid: int) -> Tensor:
+    """Curves (N, 5, G) of stars, magnitudes as they are."""
+    maker = RidgeCurve(n_harmonics, n_grid)
+    lengths = torch.as_tensor(X.lengths)
+    order = torch.argsort(lengths, stable=True)
+    parts = []
+    for begin in range(0, len(X), _CHUNK):
+        rows = order[begin : begin + _CHUNK]
+        longest = max(int(lengths[rows].max()), 1)
+        values = X.values[rows.numpy(), :longest]
+        phase = values[..., 1] / X.feature("period")[rows.numpy(), None]
+        mask = torch.arange(longest) < lengths[rows, None]
+        parts.append(maker(torch.as_tensor(phase, dtype=torch.float32), torch.as_tensor(values[..., 0]), mask))
+    return torch.cat(parts)[torch.argsort(order)]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -156,6 +182,22 @@ class Circular(Network):
     def build(self) -> nn.Module:
         """The module with fresh weights."""
         return CircularModule(self.channels, self.kernel, self.hidden, self.dropout, self.n_harmonics, self.n_grid)
+
+    def _output(self, X: Sequences) -> Tensor:
+        """The curves are made once for all networks that predict the same stars; only the unit of magnitude differs."""
+        shape = self.n_harmonics, self.n_grid
+        curves, extra = once(X, ("ridge curves", *shape), lambda: _ridge_curves(X, *shape)), self._batch_extra(X)
+        unit = math.log(float(self._scales["input"][1, 0]))
+        device = usable_device(self.device)
+        module = cast(CircularModule, self.module_.to(device).eval())
+        parts = []
+        with torch.inference_mode():
+            for begin in range(0, len(X), _CHUNK):
+                rows = slice(begin, begin + _CHUNK)
+                x = curves[rows].to(device, copy=True)
+                x[:, _SIZE] -= unit
+                parts.append(module.read(x, extra[rows].to(device)).cpu())
+        return torch.cat(parts)
 
     def augmentation(self) -> Callable[[Batch, torch.Generator], Batch]:
         """Thinning and rotation of every batch."""

@@ -22,7 +22,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from photfeh.models._deconvolution_kernels import expectation, invert, posterior
-from photfeh.models.base import Regressor, Tune
+from photfeh.models.base import Regressor, Tune, once
 from photfeh.sequences import Sequences
 
 __all__ = ["ExtremeDeconvolution", "harmonic_information"]
@@ -119,7 +119,7 @@ class ExtremeDeconvolution(Regressor):
         return information, vector, coefficients
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
-        information, vector, _ = self._likelihood(X)
+        information, vector, _ = once(X, ("harmonic likelihood", self.n_harmonics), lambda: self._likelihood(X))
         means, variances = [], []
         for share, centre, covariance in zip(
             *(self.arrays_[name] for name in ("share", "centre", "covariance")), strict=True

@@ -115,20 +115,27 @@ class Network(Regressor):
         if self.with_phase:
             values = np.concatenate([values, X.values[..., 1:] / X.feature("period")[:, None, None]], axis=2)
         values[~X.mask] = 0.0
-        extra = np.stack([X.feature(name) for name in self.extra_names], axis=1)
-        extra = (extra - scales["extra"][0]) / scales["extra"][1]
         target = np.zeros(len(X)) if y is None else (y - scales["target"][0]) / scales["target"][1]
         mass = np.ones(len(X)) if weight is None else weight / weight.mean()
-        floats = [torch.as_tensor(np.asarray(a, np.float32)) for a in (values, extra, target, mass)]
-        return Batch(floats[0], torch.as_tensor(X.lengths), *floats[1:])
+        floats = [torch.as_tensor(np.asarray(a, np.float32)) for a in (values, target, mass)]
+        return Batch(floats[0], torch.as_tensor(X.lengths), self._batch_extra(X), *floats[1:])
+
+    def _batch_extra(self, X: Sequences) -> torch.Tensor:
+        """Standardised extra inputs, (N, E)."""
+        extra = np.stack([X.feature(name) for name in self.extra_names], axis=1)
+        scaled = (extra - self._scales["extra"][0]) / self._scales["extra"][1]
+        return torch.as_tensor(np.asarray(scaled, np.float32))
 
     def _raw(self, X: Sequences) -> tuple[FloatArray, FloatArray | None]:
         """Mean and, for networks that give one, sigma in dex."""
-        tensor = predict_network(self.module_, self._batch(X), device=self.device, precision=self.precision)
-        output = tensor.numpy().astype(np.float64)
+        output = self._output(X).numpy().astype(np.float64)
         centre, scale = self._scales["target"]
         sigma = scale * np.exp(np.clip(output[:, 1], -5.0, 3.0)) if output.shape[1] == 2 else None
         return centre + scale * output[:, 0], sigma
+
+    def _output(self, X: Sequences) -> torch.Tensor:
+        """What the module says, (N, 1) or (N, 2), in standard units."""
+        return predict_network(self.module_, self._batch(X), device=self.device, precision=self.precision)
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         mean, sigma = self._raw(X)
