@@ -94,9 +94,9 @@ def quick(name: str, **params) -> Regressor:
     return create_model(name, **{**(NETWORK if name in NETWORKS else {}), **QUICK.get(name, {}), **params})
 
 
-def brief(name: str) -> Regressor:
+def brief(name: str, epochs: int = 2) -> Regressor:
     """For what does not depend on how well it learns."""
-    return quick(name, **({"epochs": 2} if "epochs" in create_model(name).get_params() else {}))
+    return quick(name, **({"epochs": epochs} if "epochs" in create_model(name).get_params() else {}))
 
 
 def stars_for(name: str) -> tuple[Sequences, np.ndarray]:
@@ -212,8 +212,8 @@ def test_weights_matter(name):
     X, y = stars_for(name)
     X, high = X[:80], np.random.default_rng(0).random(80) < 0.5
     y = y[:80] + np.where(high, 0.5, -0.5)
-    even = brief(name).fit(X, y)
-    rich = brief(name).fit(X, y, np.where(high, 20.0, 1.0))
+    even = brief(name, epochs=8).fit(X, y)
+    rich = brief(name, epochs=8).fit(X, y, np.where(high, 20.0, 1.0))
     assert rich.predict(X).mean() > even.predict(X).mean() + 0.01
 
 
