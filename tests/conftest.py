@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from browser import Browser
+from photfeh import cli, cli_console, cli_laboratory
 from photfeh.dataset import Dataset
+from photfeh.errors import PhotfehWarning
 from photfeh.preparation import prepare
 from photfeh.simulation import Simulation, simulate
 
@@ -53,3 +58,27 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     running = Browser(tmp_path_factory.mktemp("chromium"))
     yield running
     running.close()
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """The command line as the shell would call it, without a new process: exit status, output, messages."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["photfeh", *map(str, arguments)])
+        console = {"highlight": False, "soft_wrap": True, "width": 200}
+        consoles = {"out": Console(file=sys.stdout, **console), "err": Console(file=sys.stderr, **console)}
+        for module in (cli, cli_console, cli_laboratory):
+            for name in consoles.keys() & vars(module).keys():
+                monkeypatch.setattr(module, name, consoles[name])
+        code = 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", PhotfehWarning)
+            try:
+                cli.main()
+            except SystemExit as stop:
+                code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -2,40 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
 
-from photfeh import cli, cli_console, cli_laboratory
-from photfeh.errors import BadInput, PhotfehWarning
+from photfeh import cli
+from photfeh.errors import BadInput
 from photfeh.simulation import Simulation
-
-
-def run(capsys, monkeypatch, *arguments: object) -> tuple[int, str, str]:
-    """The entry point as the shell would call it, without a new process."""
-    monkeypatch.setattr(sys, "argv", ["photfeh", *map(str, arguments)])
-    console = {"highlight": False, "soft_wrap": True, "width": 200}
-    consoles = {"out": Console(file=sys.stdout, **console), "err": Console(file=sys.stderr, **console)}
-    for module in (cli, cli_console, cli_laboratory):
-        for name in consoles.keys() & vars(module).keys():
-            monkeypatch.setattr(module, name, consoles[name])
-    code = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", PhotfehWarning)
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    return lambda *arguments: run(capsys, monkeypatch, *arguments)
 
 
 def test_the_way_from_survey_to_report(call, tmp_path):

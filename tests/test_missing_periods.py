@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import photfeh.cli as cli
 from photfeh.archive import write_lightcurves
 from photfeh.errors import BadInput, MissingColumn, UnknownName
 from photfeh.flags import Flag
@@ -138,17 +136,13 @@ def test_what_cannot_be_searched_says_so(sky, bare, tmp_path):
     assert flagged(predict(sparse, bare.iloc[:1], model="relation"), Flag.NO_PERIOD).all()
 
 
-def test_command_line(sky, bare, capsys, monkeypatch, tmp_path):
+def test_command_line(sky, bare, call, tmp_path):
     write_lightcurves(sky.curves[:30], tmp_path / "epochs.parquet")
     bare.iloc[:30].assign(period=1.07 * sky.stars["period"].iloc[:30]).to_csv(tmp_path / "stars.csv", index=False)
     arguments = [str(tmp_path / "epochs.parquet"), "--stars", str(tmp_path / "stars.csv"), "--periods", "check"]
-    console = {"highlight": False, "soft_wrap": True, "width": 200}
     for verb, output, *more in (("predict", "p.parquet", "--model", "relation"), ("prepare", "d")):
-        monkeypatch.setattr(sys, "argv", ["photfeh", verb, *arguments, *more, "--output", str(tmp_path / output)])
-        monkeypatch.setattr(cli, "out", cli.Console(file=sys.stdout, **console))
-        monkeypatch.setattr(cli, "err", cli.Console(file=sys.stderr, **console))
-        cli.main()
-        text = capsys.readouterr().err
+        code, _, text = call(verb, *arguments, *more, "--output", tmp_path / output)
+        assert code == 0
         assert re.search("flag 2048: (2[6-9]|30) stars: the given period does not fit", text)
         assert "stars/s" in text
     period = pd.read_parquet(tmp_path / "p.parquet")["period"]

@@ -53,8 +53,9 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
                 spent = max(time.monotonic() - last["began"], 1e-3)
                 first = last.setdefault("first", done)  # what an earlier call had done already, but for one
                 left = spent * (total - done) / max(done - first + 1, 1)
-                speed = f", {done / spent:,.0f} stars/s" if what == "stars" else f", about {_duration(left)} left"
-                err.print(f"{what}: {done}/{total}{speed if done < total else ''}", markup=False)
+                note = f", about {_duration(left)} left" if done < total else ""
+                note = f", {done / spent:,.0f} stars/s" if what == "stars" else note
+                err.print(f"{what}: {done}/{total}{note}", markup=False)
 
         yield log
         return
