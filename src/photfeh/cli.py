@@ -163,8 +163,9 @@ def validate(
     if how not in ("nested", "paper"):
         raise BadInput(f"--protocol must be nested or paper, not {protocol!r}.")
     kinds = names(representations)
-    every = [name for name in list_models() if set(kinds) & set(MODELS[name].model_class().representations)]
-    chosen = every if models == "all" else names(models)
+    chosen = names(models)
+    if models == "all":
+        chosen = [name for name in list_models() if set(kinds) & set(MODELS[name].model_class().representations)]
     opened = Dataset.open(dataset)
     with progress() as report:
         result = run(

@@ -29,9 +29,9 @@ class Network(Regressor):
 
     The module maps (values (N, T, C), lengths (N,), extra (N, E)) to (N, 1), the mean, or (N, 2), mean and log sigma.
     Channels are magnitude and phase x period and, for networks ``with_phase``, the phase itself in cycles, not scaled.
-    ``extra`` are the columns ``extra_names`` of the features. Channels, extra
-    inputs and target are standardised with statistics of the training rows. Every setting of the fit (see
-    :class:`photfeh.training.FitConfig`) is a parameter of the model, so that ``get_params`` tells the whole recipe.
+    ``extra`` are the columns ``extra_names`` of the features. Channels, extra inputs and target are standardised with
+    statistics of the training rows. Every setting of the fit (see :class:`photfeh.training.FitConfig`) is a parameter
+    of the model, so that ``get_params`` tells the whole recipe.
     """
 
     kind: ClassVar[str] = "network"
