@@ -263,7 +263,7 @@ def opened(folder: Path, epochs: Path, stars: Path, **options: Any) -> Dataset:
 
 def markdown(frame: pd.DataFrame) -> str:
     def cell(value: object) -> str:
-        return f"{value:.4f}" if isinstance(value, float) else str(value)
+        return f"{round(value, 4) + 0.0:.4f}" if isinstance(value, float) else str(value)
 
     lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
     lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in frame.itertuples(index=False)]

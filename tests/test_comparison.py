@@ -21,6 +21,7 @@ from photfeh import report
 from photfeh.errors import BadInput, MissingColumn
 from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.figures_comparison import _cliques, pit_values
+from photfeh.report.sections_comparison import comparison_sections
 from photfeh.validation.comparison import compare
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.groups import group_scores
@@ -431,6 +432,25 @@ def test_the_page_is_whole_and_says_each_thing_once(written):
     assert "ranking by validation rmse: svr, gru, ridge_fourier" in told
     assert "optimism of the paper protocol, svr on spline: +" in told
     assert two.truth in comparison_text(two)
+
+
+def test_groups_of_stars_are_columns_and_models_are_rows(written):
+    (one, _), _ = written
+    tables = {table.caption: table for section in comparison_sections(one, key="a", named=False)
+              for table in section.tables if section.key == "a-groups"}  # fmt: skip
+    steps = one.groups[one.groups["property"] == "[Fe/H]"]
+    table = tables["rmse by [Fe/H]"]
+    assert [head.text for head in table.headings[1:]] == [
+        f"{group}, n = {rows['n'].max()}".replace("-", "−") for group, rows in steps.groupby("group", sort=False)
+    ]
+    assert len(table.rows) == one.metrics.query("part == 'score'").shape[0]
+    first = steps[(steps["model"] == "svr") & (steps["representation"] == "spline")]
+    (row,) = (row for row in table.rows if row[0].text == "svr on spline")
+    assert [cell.text for cell in row[1:]] == [f"{value:.4f}" for value in first["rmse"]]
+    for column in range(1, len(table.headings)):
+        shown = [row[column] for row in table.rows]
+        assert [cell.best for cell in shown].count(True) == 1
+        assert min(shown, key=lambda cell: float(cell.sort)).best
 
 
 @needs_chromium

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -212,12 +212,16 @@ def _external(one: Comparison) -> Section | None:
 
 
 def _groups(one: Comparison) -> Section:
-    """Rmse by group, models in columns; bias folded away."""
-    keys = _order(one)
+    """Rmse by group of stars, bias folded away."""
+    keys, ranked = _order(one), _ranked(one)
     found: dict[str, list[Table]] = {"rmse": [], "bias": []}
     for metric, made in found.items():
         for name, part in one.groups.groupby("property", sort=False):
-            made.append(_by_group(f"{metric} by {name}", part, metric, keys))
+            wide = part.pivot(index=["model", "representation"], columns="group", values=metric)
+            wide = wide.reindex(index=keys, columns=part["group"].unique())
+            best = wide.loc[[key in ranked for key in keys]].abs().min().to_dict()
+            counts = part.groupby("group")["n"].max().to_dict()
+            made.append(_by_group(f"{metric} by {name}", wide, best, counts))
     text = "Scored stars in groups: half a dex of the label, quarters of equal numbers, types. Errors in dex."
     return Section(
         key="groups",
@@ -228,21 +232,28 @@ def _groups(one: Comparison) -> Section:
     )
 
 
-def _by_group(caption: str, part: pd.DataFrame, metric: str, keys: Sequence[tuple[str, str]]) -> Table:
-    rows = []
-    for group, members in part.groupby("group", sort=False):
-        values: Mapping[object, float] = members.set_index(["model", "representation"])[metric].to_dict()
-        count = tables.number(members["n"].max(), 0)
-        rows.append((tables.text(group), count, *(tables.number(values.get(key)) for key in keys)))
-    heads = (Heading("group"), Heading("rows", True), *(Heading(label(key), True) for key in keys))
-    return Table(caption, heads, tuple(rows))
+def _by_group(
+    caption: str, wide: pd.DataFrame, best: Mapping[Hashable, float], counts: Mapping[Hashable, int]
+) -> Table:
+    """Models in rows, groups in columns with their numbers of rows; the best of a group marked."""
+    heads = [Heading(f"{group}, n = {counts[group]:,}".replace("-", "−"), True) for group in wide.columns]
+    rows = [
+        (tables.text(label(key)), *(tables.number(v, best=abs(v) == best[group]) for group, v in row.items()))
+        for key, row in zip(wide.index, wide.to_dict("records"), strict=True)
+    ]
+    return Table(caption, (Heading("model"), *heads), tuple(rows))
+
+
+def _ranked(one: Comparison) -> set[tuple[str, str]]:
+    """Every model that has a rank: one that repeats the labels has none."""
+    return {(name, kind) for kind in one.founding for name in one.ranking(kind)}
 
 
 def _order(one: Comparison) -> list[tuple[str, str]]:
     """Every model on every representation, smallest rmse first; one that repeats the labels last."""
     score = one.metrics[one.metrics["part"] == "score"]
     keys = list(zip(score["model"].astype(str), score["representation"].astype(str), strict=True))
-    ranked = {(name, kind) for kind in one.founding for name in one.ranking(kind)}
+    ranked = _ranked(one)
     return sorted(keys, key=lambda key: key not in ranked)
 
 

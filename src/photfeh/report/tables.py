@@ -60,7 +60,7 @@ def number(value: object, digits: int = 4, *, best: bool = False) -> Cell:
     value = math.nan if value is None or value is pd.NA else float(value)  # type: ignore[arg-type]
     if not math.isfinite(value):
         return Cell("–")
-    text = f"{value:,.{digits}f}".replace("-", "−")
+    text = f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")  # no -0.000
     return Cell(text, repr(value), best)
 
 
