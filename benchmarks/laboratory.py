@@ -4,7 +4,8 @@
 
 The recipe is sized for two cores: smoothed curves have 64 steps, networks train for tens of epochs on one cycle of the
 learning rate, two fits side by side, wide convolutions in bfloat16. Nested: stop and choose on the tune part. Paper:
-stop on the scored fold. Ensembles of networks are run where they are meant to be, on the epochs as observed.
+stop on the scored fold, and train on the tune part, too. Equal: the paper protocol with as many training stars as the
+nested one. Ensembles of networks are run where they are meant to be, on the epochs as observed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from photfeh.models.network import Network
 from photfeh.models.registry import MODELS
 from photfeh.report import write_comparison
 from photfeh.sequences import REPRESENTATIONS
-from photfeh.validation.comparison import Comparison
+from photfeh.validation.comparison import FOUNDING_METRICS, Comparison
 from photfeh.validation.metrics import score
 from photfeh.validation.run import Run
 from real_data import markdown, opened
@@ -45,6 +46,7 @@ _TRAINING = (
 )
 RECIPE: dict[str, dict[str, Any]] = {name: params for names, params in _TRAINING for name in names.split(",")}
 POINTS = {"raw": 264, "raw-spline": 64, "spline": 64}
+NESTED_SHARE = 7 / 8  # of the stars outside the scored fold; the others are the tune part
 PUBLISHED = "feh_dekany_grebel_2022"
 
 
@@ -86,7 +88,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--sets", default=",".join(one.name for one in SETS))
-    parser.add_argument("--steps", default="nested,paper,ensembles", help="which fits to make; empty: only tables")
+    parser.add_argument("--steps", default="nested,paper,ensembles,equal", help="what to fit; empty: only tables")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     found = []
@@ -101,8 +103,10 @@ def main() -> None:
 
 
 def fit(one: StarSet, dataset: Dataset, step: str, options: argparse.Namespace) -> None:
-    """One run: all single models, nested; the networks under the paper protocol; or the ensembles, nested."""
-    names = {"nested": SINGLE, "paper": NETWORKS, "ensembles": ENSEMBLES}[step]
+    """One run: all single models, nested; the networks under the paper protocol, once more on `spline` with as many
+    training stars as nested; or the ensembles, nested."""
+    names = {"nested": SINGLE, "paper": NETWORKS, "equal": NETWORKS, "ensembles": ENSEMBLES}[step]
+    kinds = {"ensembles": ("raw",), "equal": ("spline",)}
     if dataset.truth.startswith("same-curve"):  # the relation is the label there
         names = tuple(name for name in names if name != "relation")
 
@@ -111,8 +115,9 @@ def fit(one: StarSet, dataset: Dataset, step: str, options: argparse.Namespace) 
 
     pf.validate(
         dataset, options.runs / "laboratory" / f"{one.name}-{step}", models=names,
-        representations=("raw",) if step == "ensembles" else REPRESENTATIONS, folds=5,
-        protocol="paper" if step == "paper" else "nested", weighting="uniform",
+        representations=kinds.get(step, REPRESENTATIONS), folds=5, weighting="uniform",
+        protocol="paper" if step in ("paper", "equal") else "nested",
+        train_fraction=NESTED_SHARE if step == "equal" else 1.0,
         params={name: one.training(name) for name in RECIPE if name in names}, jobs=options.jobs, progress=report,
     )  # fmt: skip
 
@@ -127,38 +132,65 @@ def tables(one: StarSet, dataset: Dataset, runs: Path) -> Comparison | None:
         return None
     known = PUBLISHED if PUBLISHED in dataset.stars else None
     found = pf.compare(finished, datasets=[dataset], external=known)[0]
-    shape = f"{found.n_stars} stars, 5 folds, seed 0, nested"
+    shape = f"{found.n_stars} stars, 5 folds, seed 0"
+    costs = found.cost.set_index(["representation", "model"])["fit_seconds"]
     for kind, table in found.founding.items():
-        print(f"\n{shape}; representation `{kind}`:\n\n{markdown(by_model(table, found, kind, dataset))}")
+        shown = by_model(table, costs[kind])
+        if known:
+            shown = pd.concat([shown, published(found, dataset)], ignore_index=True).fillna("")
+        print(f"\n{shape}, nested; representation `{kind}`:\n\n{markdown(shown)}")
+    for kind, table in found.founding_paper.items():
+        print(f"\n{shape}, paper protocol (networks); representation `{kind}`:\n\n{markdown(by_model(table))}")
     if one.name == "gaia-relaxed":
         print("\nRRab with more than 50 epochs and an error of phi31 below 0.10 rad, best first:\n")
         print(markdown(well_observed(found, dataset)))
     print("\n### Does the spline help?\n")
     print(markdown(pd.DataFrame(spline_answer(found))))
     if len(found.optimism):
-        print("\n### Optimism of stopping on the scored stars\n\n" + markdown(found.optimism))
+        print("\n### Optimism of the paper protocol\n\n" + markdown(with_means(found.optimism)))
+    equal = runs / "laboratory" / f"{one.name}-equal"
+    if (equal / "out_of_fold.parquet").is_file():
+        print("\nThe same with as many training stars as nested: what stopping on the scored stars alone does.\n")
+        print(markdown(with_means(pf.compare([folders[0], equal])[0].optimism)))
+        finished.append(equal)
     hours = {folder.name: Run.open(folder).timings["fit_seconds"].sum() / 3600 for folder in finished}
     print("\nProcess hours of the fits: " + ", ".join(f"{name} {value:.2f}" for name, value in hours.items()))
     return found
 
 
-def by_model(founding: pd.DataFrame, found: Comparison, kind: str, dataset: Dataset) -> pd.DataFrame:
-    """The founding table with models in rows, best first, and the published predictions on the same stars."""
-    cost = found.cost[found.cost["representation"] == kind].set_index("model")["fit_seconds"]
+def with_means(optimism: pd.DataFrame) -> pd.DataFrame:
+    """The table with a mean over the models for each representation, and twice its error."""
+    rows = [optimism]
+    for kind, group in optimism.groupby("representation", sort=False):
+        values = group["optimism"]
+        mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+        row = {"model": f"mean of {len(values)}", "representation": kind, "n": group["n"].max()}
+        row |= {name: group[name].mean() for name in ("nested_rmse", "paper_rmse")}
+        row |= {"optimism": mean, "optimism_low": mean - 2 * error, "optimism_high": mean + 2 * error}
+        rows.append(pd.DataFrame([row]))
+    return pd.concat(rows, ignore_index=True)
+
+
+def by_model(founding: pd.DataFrame, seconds: pd.Series | None = None) -> pd.DataFrame:
+    """The founding table with models in rows, best first, and the mean time of a fit where it is given."""
     rows = []
     for name in founding.columns.get_level_values(0).unique():
         validation, training = founding[name, "validation"], founding[name, "training"]
         rows.append(
             {"rank": "" if np.isnan(validation["rank"]) else int(validation["rank"]), "model": name}
-            | {metric: validation[metric] for metric in ("r2", "wrmse", "wmae", "rmse", "mae")}
-            | {f"training {metric}": training[metric] for metric in ("r2", "wrmse", "wmae", "rmse", "mae")}
-            | {"seconds a fit": f"{cost[name]:.1f}"}
+            | {metric: validation[metric] for metric in FOUNDING_METRICS}
+            | {f"training {metric}": training[metric] for metric in FOUNDING_METRICS}
+            | ({} if seconds is None else {"seconds a fit": f"{seconds[name]:.1f}"})
         )
-    if PUBLISHED in dataset.stars:
-        stars = dataset.stars.iloc[dataset.sample]
-        values = score(stars["feh"], stars[PUBLISHED])
-        rows.append({"rank": "", "model": "published"} | {k: values[k] for k in ("r2", "wrmse", "wmae", "rmse", "mae")})
     return pd.DataFrame(rows).fillna("")
+
+
+def published(found: Comparison, dataset: Dataset) -> pd.DataFrame:
+    """The row of the published predictions: same stars, same weights, but their own folds."""
+    stars = found.out_of_fold.query("part == 'score'").drop_duplicates("source_id")
+    theirs = stars["source_id"].map(dataset.stars.set_index("source_id")[PUBLISHED])
+    values = score(stars["feh_true"], theirs, stars["weight"])
+    return pd.DataFrame([{"model": "published"} | {metric: values[metric] for metric in FOUNDING_METRICS}])
 
 
 def well_observed(found: Comparison, dataset: Dataset) -> pd.DataFrame:

@@ -66,8 +66,12 @@ def test_thinned_parts_lie_within_larger_ones_and_leave_the_score_part_alone(rng
         thinned(split, 0.0, 3)
     with pytest.raises(BadInput, match="leaves no star"):
         thinned(split, 0.01, 3)
-    with pytest.raises(BadInput, match="use nested"):
-        thinned(next(iter(make_splits(feh, protocol="paper"))), 0.5, 3)
+    paper = next(iter(make_splits(feh, protocol="paper")))
+    half = thinned(paper, 0.5, 3)
+    assert set(half.train) < set(paper.train)
+    assert len(half.train) == round(0.5 * len(paper.train))
+    assert half.tune is paper.tune
+    assert half.score is paper.score
 
 
 def test_more_training_stars_make_a_smaller_error(dataset: Dataset, tmp_path):

@@ -97,19 +97,21 @@ def make_splits(
 def thinned(split: Split, fraction: float, seed: int) -> Split:
     """The same split with a random ``fraction`` of its train and tune stars; a smaller fraction is part of a larger.
 
+    Scored stars are never taken away: under the paper protocol, which tunes on them, only the training stars thin.
+
     Raises
     ------
     BadInput
-        if the fraction is not within (0, 1], leaves a part without a star, or tune and score are the same stars.
+        if the fraction is not within (0, 1], or leaves a part without a star.
     """
     if not 0.0 < fraction <= 1.0:
         raise BadInput(f"the fraction of training stars must be above 0 and at most 1, found {fraction}.")
     if fraction == 1.0:
         return split
-    if np.array_equal(split.tune, split.score):
-        raise BadInput("the paper protocol tunes on the scored stars: they cannot be thinned; use nested.")
     rng = np.random.default_rng([seed, split.repeat, split.fold])
     parts = [np.sort(rng.permutation(rows)[: round(fraction * len(rows))]) for rows in (split.train, split.tune)]
+    if np.array_equal(split.tune, split.score):
+        parts[1] = split.tune
     if not all(len(rows) for rows in parts):
         raise BadInput(f"a fraction of {fraction} leaves no star of {len(split.train)} to train and {len(split.tune)}.")
     return replace(split, train=parts[0], tune=parts[1])
