@@ -148,7 +148,7 @@ def test_page_is_well_formed_and_its_links_lead_somewhere(parsed):
     assert references
     assert set(references) <= set(parsed.ids)
     assert {"results", "predicted", "residuals", "uncertainties", "comparison"} <= set(parsed.ids)
-    assert {"predictions", "curves", "training", "stars", "making"} <= set(parsed.ids)
+    assert {"predictions", "worst", "curves", "training", "stars", "making"} <= set(parsed.ids)
 
 
 def test_page_refers_to_nothing_outside(page, parsed):
@@ -251,6 +251,16 @@ def test_each_input_brings_its_own_sections(name, tmp_path):
     text = write_report(data, tmp_path / "report.html").read_text()
     assert set(re.findall(r'<section id="(\w+)"', text)) == SECTIONS[name]
     Parsed(text)
+
+
+def test_the_worst_stars_are_drawn_worst_first(tmp_path):
+    data = survey()
+    text = write_report(data, tmp_path / "report.html").read_text()
+    scored = data.out_of_fold.query("part == 'score' and model == 'gru'").set_index("source_id")
+    size = (scored["feh_pred"] - scored["feh_true"]).abs().sort_values(ascending=False)
+    expected = [str(star) for star in size.index if star in data.curves][:9]
+    section = text.split('<section id="worst"')[1].split("</section>")[0]
+    assert list(dict.fromkeys(re.findall(r'aria-label="(\d+) ', section))) == expected
 
 
 def test_headline_names_the_best_on_the_score_part(tmp_path):

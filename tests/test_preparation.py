@@ -31,6 +31,19 @@ def test_a_data_set_is_read_back_identically(survey: Simulation, dataset: Datase
     assert json.loads((dataset.folder / "dataset.json").read_text())["truth"] == "simulation"
 
 
+def test_curves_are_the_epochs_and_a_line_through_them(survey: Simulation, dataset: Dataset):
+    chosen = dataset.stars["source_id"].to_numpy()[[7, 3]]
+    found = dataset.curves([*chosen, 12])
+    assert list(found) == [chosen[1], chosen[0]]
+    for star, curve in found.items():
+        observed = survey.curves[int(np.flatnonzero(survey.stars["source_id"] == star)[0])]
+        assert set(np.round(curve["mag"], 4)) <= set(np.round(np.asarray(observed.mag), 4))
+        assert len(curve["mag"]) > 0.8 * len(observed.mag)
+        grid, line = curve["curve_phase"], curve["curve_mag"]
+        on_line = np.interp(curve["phase"], [*(grid - 1.0), *grid, *(grid + 1.0)], np.tile(line, 3))
+        assert np.std(curve["mag"] - on_line) < 0.3 * np.std(curve["mag"])
+
+
 def test_chunks_do_not_matter_and_an_interrupted_run_goes_on(survey: Simulation, dataset: Dataset, tmp_path):
     write_simulation(500, tmp_path / "survey", seed=5)
     epochs, stars = tmp_path / "survey" / "epochs.parquet", tmp_path / "survey" / "stars.parquet"

@@ -281,6 +281,33 @@ def test_arrays_of_different_length_are_refused(function, arguments):
         function(*arguments)
 
 
+def gallery_data():
+    """Four stars, residuals .1, -.4, .2, 1.0; the last has no light curve."""
+    predictions = pd.DataFrame({"source_id": [1, 2, 3, 4], "feh_true": -1.5, "feh_pred": [-1.4, -1.9, -1.3, -0.5]})
+    twice = pd.concat([predictions, predictions.assign(feh_pred=predictions["feh_pred"] + 0.02)])
+    curves = {star: {"phase": [0.1, 0.6], "mag": [15.0 + star, 15.3 + star]} for star in (1, 2, 3)}
+    curves[2] |= {"curve_phase": X[:-1], "curve_mag": 17.0 + 0.3 * X[:-1], "mag_error": [0.1, 0.1]}
+    return curves, twice
+
+
+def test_gallery_shows_the_worst_stars_first():
+    curves, predictions = gallery_data()
+    panels = report.gallery(curves, predictions)
+    assert [panel.get_title().split("\n")[0] for panel in panels] == ["2", "3", "1"]
+    assert panels[0].get_title().endswith("[Fe/H] −1.50, predicted −1.89")
+    assert all(panel.yaxis_inverted() and panel.get_xlim() == (0.0, 2.0) for panel in panels)
+    np.testing.assert_allclose(sorted(panels[1].lines[0].get_ydata()), [18.0, 18.0, 18.3, 18.3])
+    figure = Figure()
+    own = [figure.add_subplot(1, 2, place) for place in (1, 2)]
+    assert report.gallery(curves, predictions, number=2, ax=own) == own
+    with pytest.raises(BadInput, match="3 stars but 2 axes"):
+        report.gallery(curves, predictions, ax=own)
+    with pytest.raises(BadInput, match="has a light curve"):
+        report.gallery({}, predictions)
+    with pytest.raises(MissingColumn, match="feh_true"):
+        report.gallery(curves, predictions.drop(columns="feh_true"))
+
+
 def test_inline_svg_is_one_element_of_the_page():
     ax = report.predicted_against_true(X, X + 0.01)
     svg = str(inline_svg(ax.figure, key="left", label='a "quoted" <label>'))

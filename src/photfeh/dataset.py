@@ -109,6 +109,39 @@ class Dataset:
         source_id = self.stars["source_id"].to_numpy(np.int64)[take]
         return Sequences(values[take], mask[take], features[take], source_id, representation)
 
+    def curves(self, source_id: npt.ArrayLike) -> dict[int, dict[str, npt.NDArray[np.float64]]]:
+        """Folded light curves of some stars, to look at.
+
+        Parameters
+        ----------
+        source_id : (n,) array_like of int
+            Stars that the data set does not hold are left out.
+
+        Returns
+        -------
+        dict
+            By source_id, in the order of the data set: ``phase`` [cycle] and ``mag`` [mag] of the observed epochs, and
+            of the smoothing spline, ``curve_phase`` and ``curve_mag``, where `raw-spline` was prepared.
+
+        Raises
+        ------
+        UnknownName
+            if `raw` was not prepared.
+        """
+        rows = np.flatnonzero(self.stars["source_id"].isin(np.asarray(source_id, np.int64)))
+        kinds = {"": "raw"} | ({"curve_": "raw-spline"} if "raw-spline" in self.representations else {})
+        found: dict[int, dict[str, npt.NDArray[np.float64]]] = {
+            int(star): {} for star in self.stars["source_id"].iloc[rows]
+        }
+        for prefix, kind in kinds.items():
+            sequences = self.sequences(kind, rows)
+            for star, mask, points, period in zip(
+                found, sequences.mask, sequences.values, sequences.feature("period"), strict=True
+            ):
+                mag, time = points[mask].astype(np.float64).T
+                found[star] |= {f"{prefix}phase": time / period, f"{prefix}mag": mag}
+        return found
+
 
 class DatasetWriter:
     """Fills a data-set folder chunk by chunk; an interrupted run goes on where it stopped.

@@ -16,7 +16,7 @@ from photfeh.ensemble import train
 from photfeh.errors import BadInput, MissingColumn
 from photfeh.prediction import predict
 from photfeh.preparation import prepare
-from photfeh.report import ReportData, write_report
+from photfeh.report import Curves, ReportData, write_report
 from photfeh.simulation import write_simulation
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.metrics import score
@@ -30,7 +30,6 @@ Progress = Callable[[str, int, int], None]
 _MODELS = ("ridge-fourier", "svr", "gru")
 _QUICK = {"gru": {"epochs": 40, "batch_size": 64, "learning_rate": 0.03}}
 _CURVE_STARS = 1000
-_CURVE_STEP = 2
 
 
 @dataclass(frozen=True)
@@ -162,25 +161,11 @@ def _with_external(dataset: Dataset, run: Run, column: str) -> tuple[pd.DataFram
     return pd.concat([run.metrics, pd.DataFrame([row])], ignore_index=True), table
 
 
-def _curves(dataset: Dataset, run: Run) -> dict[int, dict[str, list[float]]] | None:
-    """Folded points and smoothed curve of the worst-predicted stars and a random rest, at most a thousand."""
+def _curves(dataset: Dataset, run: Run) -> Curves | None:
+    """The light curves of the worst-predicted stars and a random rest, at most a thousand."""
     if not {"raw", "raw-spline"} <= set(dataset.representations):
         return None
     worst = (run.score["feh_pred"] - run.score["feh_true"]).abs().groupby(run.score["source_id"]).max()
     order = worst.sort_values(ascending=False).index.to_numpy().copy()
     rest = np.random.default_rng(0).permutation(order[_CURVE_STARS // 4 :])
-    chosen = np.concatenate([order[: _CURVE_STARS // 4], rest])[:_CURVE_STARS]
-    rows = pd.Index(dataset.stars["source_id"]).get_indexer(chosen)
-    rows = np.sort(rows[rows >= 0])
-    raw, smooth = dataset.sequences("raw", rows), dataset.sequences("raw-spline", rows)
-    period = raw.feature("period")
-    curves = {}
-    for i, source_id in enumerate(raw.source_id):
-        points, line = raw.values[i][raw.mask[i]], smooth.values[i][smooth.mask[i]][::_CURVE_STEP]
-        curves[int(source_id)] = {
-            "phase": (points[:, 1] / period[i]).tolist(),
-            "mag": points[:, 0].tolist(),
-            "curve_phase": (line[:, 1] / period[i]).tolist(),
-            "curve_mag": line[:, 0].tolist(),
-        }
-    return curves
+    return dataset.curves(np.concatenate([order[: _CURVE_STARS // 4], rest])[:_CURVE_STARS])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.data import TRUTH_NOTES, ReportData
+from photfeh.report.explorer import Curves
 from photfeh.report.figures import (
     comparison,
     coverage,
@@ -24,11 +25,12 @@ from photfeh.report.figures_comparison import (
     learning_curve,
     pit_histogram,
 )
-from photfeh.report.figures_stars import bailey, distributions, metallicity_weights
+from photfeh.report.figures_stars import bailey, distributions, gallery, metallicity_weights
 from photfeh.report.page import write_report
 
 __all__ = [
     "TRUTH_NOTES",
+    "Curves",
     "ReportData",
     "accuracy_against_cost",
     "bailey",
@@ -37,6 +39,7 @@ __all__ = [
     "coverage",
     "critical_difference",
     "distributions",
+    "gallery",
     "learning_curve",
     "light_curve",
     "metallicity_weights",

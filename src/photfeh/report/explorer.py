@@ -8,18 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from photfeh.report.figures import closes
 
 __all__ = ["MAX_CURVES", "MAX_MODELS", "MAX_STARS", "embedded_json", "explorer_data", "score_predictions"]
 
+FloatArray = npt.NDArray[np.float64]
+
 MAX_STARS = 4000
 MAX_CURVES = 1000
 MAX_MODELS = 12
 CURVE_POINTS = 132
 
-Curves = Mapping[int, Mapping[str, Sequence[float]]]
+Curves = Mapping[int, Mapping[str, Sequence[float] | FloatArray]]
 Key = tuple[str, str]
 
 
@@ -108,7 +111,7 @@ def _sample(everyone: np.ndarray[Any, Any], first: list[int], curves: Curves) ->
     return shown, [star for star in drawn if star in kept]
 
 
-def _curve(curve: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def _curve(curve: Mapping[str, Sequence[float] | FloatArray]) -> dict[str, Any]:
     """One light curve in [0, 1), its smooth curve in order of phase and thinned."""
     error, smooth = curve.get("mag_error"), curve.get("curve_phase")
     found: dict[str, Any] = {
@@ -129,7 +132,7 @@ def _curve(curve: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     return found
 
 
-def _rounded(values: Sequence[float] | pd.Series | np.ndarray[Any, Any], digits: int = 4) -> list[float | None]:
+def _rounded(values: Sequence[float] | FloatArray | pd.Series, digits: int = 4) -> list[float | None]:
     array = np.asarray(values, dtype=np.float64)
     return [round(value, digits) if math.isfinite(value) else None for value in array.tolist()]
 

@@ -12,10 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from photfeh.errors import BadInput, MissingColumn
+from photfeh.report.explorer import Curves
+from photfeh.report.figures import light_curve
 from photfeh.report.style import ABOVE, INK, PALETTE, new_axes, styled
 from photfeh.stars import COLUMNS
 
-__all__ = ["bailey", "distributions", "metallicity_weights"]
+__all__ = ["bailey", "distributions", "gallery", "metallicity_weights"]
 
 MANY = 3000
 """Above so many points they are drawn as one image, to keep files small."""
@@ -111,6 +113,67 @@ def distributions(
     if len(tables) > 1 and panels:
         panels[0].legend()
     return panels
+
+
+@styled
+def gallery(
+    curves: Curves, predictions: pd.DataFrame, *, number: int = 9, ax: Sequence[Axes] | None = None
+) -> list[Axes]:
+    """Light curves of the stars whose predictions are farthest off, worst first, two cycles of each.
+
+    Parameters
+    ----------
+    curves : mapping of source_id
+        As :meth:`photfeh.dataset.Dataset.curves` gives them; stars without one are passed over.
+    predictions : DataFrame
+        Columns source_id, feh_true, feh_pred, such as ``Run.score`` of one model; several rows of a star are averaged.
+    number : int
+        How many stars, at most.
+    ax : sequence of Axes, optional
+        One a star; without, a new figure with three panels a row.
+
+    Returns
+    -------
+    list of Axes
+        One for every star drawn.
+
+    Raises
+    ------
+    MissingColumn, BadInput
+        if a column is missing, no star with a prediction has a light curve, or there are fewer axes than stars.
+    """
+    for column in ("source_id", "feh_true", "feh_pred"):
+        if column not in predictions.columns:
+            raise MissingColumn(column, "the table of predictions", found=predictions.columns)
+    stars = predictions.groupby("source_id")[["feh_true", "feh_pred"]].mean()
+    worst = worst_first(stars, curves)[:number]
+    if not worst:
+        raise BadInput("gallery: none of the predicted stars has a light curve.")
+    panels = _grid(len(worst)) if ax is None else list(ax)
+    if len(panels) < len(worst):
+        raise BadInput(
+            f"gallery: {len(worst)} stars but {len(panels)} axes. Give one axes a star, or a smaller number."
+        )
+    for panel, star in zip(panels, worst, strict=False):
+        curve = curves[star]
+        smooth = (curve["curve_phase"], curve["curve_mag"]) if curve.get("curve_mag") is not None else None
+        light_curve(curve["phase"], curve["mag"], mag_error=curve.get("mag_error"), curve=smooth, ax=panel)
+        panel.set_title(f"{star}\n{told(stars, star)}", fontsize=7.0)
+    return panels[: len(worst)]
+
+
+def worst_first(stars: pd.DataFrame, curves: Curves) -> list[int]:
+    """Stars with a light curve, largest residual first; ``stars``: feh_true and feh_pred, indexed by source_id."""
+    size = (stars["feh_pred"] - stars["feh_true"]).abs().dropna().sort_values(ascending=False, kind="stable")
+    return [int(star) for star in size.index if int(star) in curves]
+
+
+def told(stars: pd.DataFrame | None, star: int) -> str:
+    """Label and prediction of a star in words; nothing where it is not in the table."""
+    if stars is None or star not in stars.index:
+        return ""
+    true, pred = (float(stars.at[star, name]) for name in ("feh_true", "feh_pred"))  # type: ignore[arg-type]
+    return f"[Fe/H] {true:.2f}, predicted {pred:.2f}".replace("-", "−")
 
 
 def _grid(number: int) -> list[Axes]:

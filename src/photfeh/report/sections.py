@@ -8,11 +8,12 @@ import pandas as pd
 from photfeh.report import figures, figures_stars, sections_scores, tables
 from photfeh.report.blocks import Drawing, Section, draw, label
 from photfeh.report.data import ReportData, keys_of
-from photfeh.report.explorer import Key
+from photfeh.report.explorer import Curves, Key
 
 __all__ = ["all_sections"]
 
 GALLERY = 6
+WORST = 9
 TRAINED = 6
 _DISTRIBUTIONS = {
     "feh": "Labels.",
@@ -29,6 +30,7 @@ def all_sections(data: ReportData) -> list[Section]:
         sections_scores.results(data),
         sections_scores.predicted(data, scored),
         sections_scores.residuals(data, scored),
+        _worst(data, next(iter(scored.values()), None)),
         sections_scores.uncertainties(data, scored),
         sections_scores.comparison(data, scored),
         _predictions(data),
@@ -40,6 +42,16 @@ def all_sections(data: ReportData) -> list[Section]:
     return [section for section in found if section is not None]
 
 
+def _worst(data: ReportData, best: pd.DataFrame | None) -> Section | None:
+    """The light curves of the largest residuals."""
+    if not data.curves or best is None:
+        return None
+    chosen = figures_stars.worst_first(best, data.curves)[:WORST]
+    text = "The scored stars whose predictions are farthest off, worst first: is it the curve, the period or the label?"
+    drawings = _drawings("worst", data.curves, chosen, best)
+    return Section(key="worst", title="The worst stars", text=(text,), drawings=drawings, small=True)
+
+
 def _light_curves(data: ReportData, best: pd.DataFrame | None) -> Section | None:
     """A few curves, spread evenly over [Fe/H] where that is known."""
     if not data.curves:
@@ -48,22 +60,22 @@ def _light_curves(data: ReportData, best: pd.DataFrame | None) -> Section | None
     if best is not None:
         ordered = [int(star) for star in best.sort_values("feh_true", kind="stable").index]
         chosen = [star for star in ordered if star in data.curves] or chosen
-    drawings = []
-    for place in np.unique(np.linspace(0, len(chosen) - 1, GALLERY).round().astype(int)):
-        star, curve = chosen[place], data.curves[chosen[place]]
-        smooth = (curve["curve_phase"], curve["curve_mag"]) if curve.get("curve_mag") is not None else None
-        ax = figures.light_curve(curve["phase"], curve["mag"], mag_error=curve.get("mag_error"), curve=smooth)
-        drawings.append(draw(f"curve-{star}", ax, str(star), _metallicities(best, star)))
+    places = np.unique(np.linspace(0, len(chosen) - 1, GALLERY).round().astype(int))
     text = "Folded observations and their smooth curve, two cycles."
     text += " From metal-poor to metal-rich." if best is not None else ""
-    return Section(key="curves", title="Light curves", text=(text,), drawings=tuple(drawings), small=True)
+    drawings = _drawings("curve", data.curves, [chosen[place] for place in places], best)
+    return Section(key="curves", title="Light curves", text=(text,), drawings=drawings, small=True)
 
 
-def _metallicities(best: pd.DataFrame | None, star: int) -> str:
-    if best is None or star not in best.index:
-        return ""
-    row = best.loc[star]
-    return f"[Fe/H] {row['feh_true']:.2f}, predicted {row['feh_pred']:.2f}".replace("-", "−")
+def _drawings(key: str, curves: Curves, chosen: list[int], best: pd.DataFrame | None) -> tuple[Drawing, ...]:
+    """One light curve a star, with label and prediction where they are known."""
+    drawings = []
+    for star in chosen:
+        curve = curves[star]
+        smooth = (curve["curve_phase"], curve["curve_mag"]) if curve.get("curve_mag") is not None else None
+        ax = figures.light_curve(curve["phase"], curve["mag"], mag_error=curve.get("mag_error"), curve=smooth)
+        drawings.append(draw(f"{key}-{star}", ax, str(star), figures_stars.told(best, star)))
+    return tuple(drawings)
 
 
 def _training(data: ReportData, ranking: list[Key]) -> Section | None:
