@@ -21,7 +21,7 @@ from photfeh import report
 from photfeh.errors import BadInput, MissingColumn
 from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.figures_comparison import _cliques, pit_values
-from photfeh.report.sections_comparison import comparison_sections
+from photfeh.report.sections_comparison import _order, comparison_sections
 from photfeh.validation.comparison import compare
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.groups import group_scores
@@ -441,7 +441,7 @@ def test_groups_of_stars_are_columns_and_models_are_rows(written):
     steps = one.groups[one.groups["property"] == "[Fe/H]"]
     table = tables["rmse by [Fe/H]"]
     assert [head.text for head in table.headings[1:]] == [
-        f"{group}, n = {rows['n'].max()}".replace("-", "−") for group, rows in steps.groupby("group", sort=False)
+        f"{group}\nn = {rows['n'].max()}".replace("-", "−") for group, rows in steps.groupby("group", sort=False)
     ]
     assert len(table.rows) == one.metrics.query("part == 'score'").shape[0]
     first = steps[(steps["model"] == "svr") & (steps["representation"] == "spline")]
@@ -471,6 +471,39 @@ def test_the_page_lives_in_a_browser(written, browser, dark):
     assert [value for value in after if value] == sorted((value for value in after if value), key=float)
     browser.screen(width=1280, height=900, dark=False)
     assert browser.complaints() == []
+
+
+@needs_chromium
+def test_each_data_set_has_its_own_interactive_plot(written, browser):
+    (one, two), path = written
+    browser.screen(width=1280, height=900, dark=False)
+    browser.open(path.as_uri())
+    assert browser.evaluate("Object.keys(photfeh)") == ["d1-predicted", "d2-predicted"]
+    title = "document.getElementById('d{}-predicted-card-title').textContent"
+    star = str(two.out_of_fold["source_id"].iloc[3])
+    assert browser.evaluate(f"photfeh['d2-predicted'].select('{star}')") is True
+    assert browser.evaluate(title.format(2)) == star
+    assert browser.evaluate(title.format(1)) == "No star chosen"
+    menu = "Array.from(document.getElementById('d1-predicted-model').options, (option) => option.text)"
+    assert browser.evaluate(menu) == [f"{model} · {kind}" for model, kind in _order(one)]
+    browser.evaluate(
+        "document.getElementById('d1-predicted-plane').scrollIntoView({block: 'center', behavior: 'instant'})"
+    )
+    star = str(one.out_of_fold["source_id"].iloc[5])
+    place = browser.evaluate(f"photfeh['d1-predicted'].locate('{star}')")
+    browser.click(place["x"], place["y"])
+    assert browser.evaluate(title.format(1)) == star
+    assert browser.complaints() == []
+
+
+def test_the_page_tells_how_it_was_made(written):
+    (one, _), path = written
+    making = path.read_text().split('<section id="d1-making"')[1].split("</section>")[0]
+    assert "a" * 8 in making
+    assert "a computer" in making
+    for run, made in zip(("run_1", "paper"), one.made, strict=True):
+        assert f"Configuration and environment of {run}" in making
+        assert made["validation"]["weighting"] == "density"
 
 
 def test_models_joined_by_a_bar_are_those_within_the_critical_difference():
@@ -518,6 +551,19 @@ def test_learning_curve_shows_means_in_order_of_size():
         report.accuracy_against_cost(["a"], [1, 2], [1, 2])
 
 
+def test_names_in_the_plot_of_cost_cover_neither_each_other_nor_a_point(rng):
+    """Twelve models within a tenth of a decade and a few hundredths of a dex."""
+    names = [f"model number {k}" for k in range(12)]
+    seconds, rmse = 10 ** rng.uniform(0, 1, 12), rng.uniform(0.1, 0.12, 12)
+    ax = report.accuracy_against_cost(names, seconds, rmse)
+    ax.figure.draw_without_rendering()
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    assert sorted(boxes) == sorted(names)
+    for name, box in boxes.items():
+        assert not any(box.overlaps(other) for key, other in boxes.items() if key != name)
+        assert not any(box.contains(*point) for point in ax.transData.transform(np.column_stack([seconds, rmse])))
+
+
 def test_command_on_a_run_of_its_own(dataset, tmp_path, capsys, monkeypatch):
     import sys
 
@@ -537,7 +583,10 @@ def test_command_on_a_run_of_its_own(dataset, tmp_path, capsys, monkeypatch):
     )  # fmt: skip
     for text in ("dataset: ", "nested protocol", "ranking by validation rmse", "true_phi31", "optimism of the paper"):
         assert text in out
-    assert (tmp_path / "c" / "report.html").stat().st_size > 50_000
+    page = (tmp_path / "c" / "report.html").read_text()
+    held = json.loads(re.search(r'id="d1-predicted-data">(.*?)</script>', page).group(1))
+    assert len(held["curves"]) == len(held["source_id"]) == len(dataset.sample)
+    assert all(len(curve["phase"]) > 5 and len(curve["curve_mag"]) > 60 for curve in held["curves"].values())
     (one,) = pf.compare([tmp_path / "run", tmp_path / "paper"], datasets=[dataset], n_resamples=50)
     scored = one.metrics[one.metrics["part"] == "score"].set_index("model")["rmse"]
     assert one.founding["spline"].at["rmse", ("svr", "validation")] == scored["svr"]

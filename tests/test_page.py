@@ -449,15 +449,15 @@ def test_page_opens_without_complaint_or_connection(opened, page):
 @needs_chromium
 def test_click_on_a_point_shows_that_star(opened, parsed):
     star = worst_star(parsed)
-    opened.evaluate("document.getElementById('plane').scrollIntoView({block: 'center', behavior: 'instant'})")
-    place = opened.evaluate(f"photfeh.locate('{star}')")
+    opened.evaluate("document.getElementById('predicted-plane').scrollIntoView({block: 'center', behavior: 'instant'})")
+    place = opened.evaluate(f"photfeh.predicted.locate('{star}')")
     opened.call("Input.dispatchMouseEvent", type="mouseMoved", x=place["x"] + 2, y=place["y"])
-    assert opened.evaluate("document.getElementById('tip').textContent").startswith(star)
+    assert opened.evaluate("document.getElementById('predicted-tip').textContent").startswith(star)
     opened.click(place["x"] + 2, place["y"] - 1)
-    assert opened.evaluate("document.getElementById('card-title').textContent") == star
+    assert opened.evaluate("document.getElementById('predicted-card-title').textContent") == star
     data = survey()
     row = data.stars.set_index("source_id").loc[int(star)]
-    facts = opened.evaluate("document.getElementById('card-facts').innerText")
+    facts = opened.evaluate("document.getElementById('predicted-card-facts').innerText")
     assert f"{row['period']:.6f}" in facts
     assert f"{row['feh']:.3f}".replace("-", "−") in facts
     assert opened.evaluate("location.hash") == f"#star={star}"
@@ -466,10 +466,9 @@ def test_click_on_a_point_shows_that_star(opened, parsed):
 @needs_chromium
 def test_light_curve_of_the_chosen_star_is_drawn_over_two_cycles(opened):
     star, curve = next(iter(survey().curves.items()))
-    assert opened.evaluate(f"photfeh.select('{star}')") is True
-    points = opened.evaluate(
-        "Array.from(document.querySelectorAll('#curve circle'), (c) => [c.cx.baseVal.value, c.cy.baseVal.value])"
-    )
+    assert opened.evaluate(f"photfeh.predicted.select('{star}')") is True
+    circles = "document.querySelectorAll('#predicted-curve circle')"
+    points = opened.evaluate(f"Array.from({circles}, (c) => [c.cx.baseVal.value, c.cy.baseVal.value])")
     x, y = np.array(points).T
     assert len(points) == 60
     cycle = x[30:] - x[:30]
@@ -478,29 +477,31 @@ def test_light_curve_of_the_chosen_star_is_drawn_over_two_cycles(opened):
     # Brighter, that is smaller magnitudes, stand higher; both axes are linear.
     assert np.corrcoef(y[:30], curve["mag"])[0, 1] > 0.99999
     assert np.corrcoef(x[:30], curve["phase"])[0, 1] > 0.99999
-    assert opened.evaluate("document.querySelectorAll('#curve .smooth').length") == 1
+    assert opened.evaluate("document.querySelectorAll('#predicted-curve .smooth').length") == 1
     without = survey().stars["source_id"].iloc[-1]
-    assert opened.evaluate(f"photfeh.select('{without}')") is True
-    assert opened.evaluate("document.querySelectorAll('#curve circle').length") == 0
-    assert "not in this file" in opened.evaluate("document.getElementById('card-note').textContent")
+    assert opened.evaluate(f"photfeh.predicted.select('{without}')") is True
+    assert opened.evaluate("document.querySelectorAll('#predicted-curve circle').length") == 0
+    assert "not in this file" in opened.evaluate("document.getElementById('predicted-card-note').textContent")
 
 
 @needs_chromium
 def test_stars_are_reached_by_keyboard_search_address_and_table(opened, page):
     data = survey()
     ordered = [str(star) for star in data.stars.sort_values("feh")["source_id"]]
-    title = "document.getElementById('card-title').textContent"
-    opened.evaluate(f"photfeh.select('{ordered[10]}'); document.getElementById('plane').focus()")
+    title = "document.getElementById('predicted-card-title').textContent"
+    opened.evaluate(f"photfeh.predicted.select('{ordered[10]}'); document.getElementById('predicted-plane').focus()")
     opened.press("ArrowRight")
     assert opened.evaluate(title) == ordered[11]
     opened.press("ArrowLeft")
     assert opened.evaluate(title) == ordered[10]
-    search = "const form = document.getElementById('find'); form.elements.star.value = ID; form.requestSubmit()"
+    search = (
+        "const form = document.getElementById('predicted-find'); form.elements.star.value = ID; form.requestSubmit()"
+    )
     opened.evaluate("{" + search.replace("ID", f"'{ordered[20]}'") + "}")
     assert opened.evaluate(title) == ordered[20]
     opened.evaluate("{" + search.replace("ID", "'12'") + "}")
     assert opened.evaluate(title) == ordered[20]
-    assert opened.evaluate("document.getElementById('find').elements.star.validationMessage")
+    assert opened.evaluate("document.getElementById('predicted-find').elements.star.validationMessage")
     first = "document.querySelector('button.star')"
     assert opened.evaluate(f"{first}.click(); {first}.textContent === {title}") is True
     opened.open("about:blank")
@@ -511,10 +512,13 @@ def test_stars_are_reached_by_keyboard_search_address_and_table(opened, page):
 @needs_chromium
 def test_another_model_moves_the_points(opened, parsed):
     star = embedded(parsed)["source_id"][0]
-    before = opened.evaluate(f"photfeh.select('{star}'); document.getElementById('card-facts').innerText")
-    change = "const menu = document.getElementById('model'); menu.value = '1'; menu.dispatchEvent(new Event('change'))"
+    before = opened.evaluate(
+        f"photfeh.predicted.select('{star}'); document.getElementById('predicted-card-facts').innerText"
+    )
+    change = "const menu = document.getElementById('predicted-model'); menu.value = '1';"
+    change += "menu.dispatchEvent(new Event('change'))"
     opened.evaluate("{" + change + "}")
-    after = opened.evaluate("document.getElementById('card-facts').innerText")
+    after = opened.evaluate("document.getElementById('predicted-card-facts').innerText")
     pred = embedded(parsed)["models"][1]["pred"][0]
     assert before != after
     assert f"{pred:.3f}".replace("-", "−") in after

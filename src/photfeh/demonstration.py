@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from photfeh.dataset import Dataset
@@ -16,7 +15,8 @@ from photfeh.ensemble import train
 from photfeh.errors import BadInput, MissingColumn
 from photfeh.prediction import predict
 from photfeh.preparation import prepare
-from photfeh.report import Curves, ReportData, write_report
+from photfeh.report import ReportData, write_report
+from photfeh.report.explorer import shown_curves
 from photfeh.simulation import write_simulation
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.metrics import score
@@ -29,7 +29,6 @@ Progress = Callable[[str, int, int], None]
 
 _MODELS = ("ridge-fourier", "svr", "gru")
 _QUICK = {"gru": {"epochs": 40, "batch_size": 64, "learning_rate": 0.03}}
-_CURVE_STARS = 1000
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def report_run(
         history=run.history if len(run.history) else None,
         timings=run.timings,
         stars=sample,
-        curves=_curves(dataset, run),
+        curves=shown_curves(dataset, run.score),
         cut_flow=dataset.cut_flow,
         weights=weights,
         external=table,
@@ -159,13 +158,3 @@ def _with_external(dataset: Dataset, run: Run, column: str) -> tuple[pd.DataFram
     row: dict[str, Any] = {"model": column, "representation": "published", "part": "score"}
     row |= score(scored["feh_true"], scored["feh"], scored["weight"])
     return pd.concat([run.metrics, pd.DataFrame([row])], ignore_index=True), table
-
-
-def _curves(dataset: Dataset, run: Run) -> Curves | None:
-    """The light curves of the worst-predicted stars and a random rest, at most a thousand."""
-    if not {"raw", "raw-spline"} <= set(dataset.representations):
-        return None
-    worst = (run.score["feh_pred"] - run.score["feh_true"]).abs().groupby(run.score["source_id"]).max()
-    order = worst.sort_values(ascending=False).index.to_numpy().copy()
-    rest = np.random.default_rng(0).permutation(order[_CURVE_STARS // 4 :])
-    return dataset.curves(np.concatenate([order[: _CURVE_STARS // 4], rest])[:_CURVE_STARS])

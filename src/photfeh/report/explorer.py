@@ -11,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from photfeh.dataset import Dataset
 from photfeh.report.figures import closes
 
-__all__ = ["MAX_CURVES", "MAX_MODELS", "MAX_STARS", "embedded_json", "explorer_data", "score_predictions"]
+__all__ = [
+    "MAX_CURVES", "MAX_MODELS", "MAX_STARS",
+    "embedded_json", "explorer_data", "sample_note", "score_predictions", "shown_curves",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,6 +47,35 @@ def score_predictions(out_of_fold: pd.DataFrame, key: Key, part: str = "score") 
     if "feh_pred_error" in stars.columns:
         stars["feh_pred_error"] = np.sqrt(stars["feh_pred_error"])
     return stars
+
+
+def shown_curves(dataset: Dataset, scored: pd.DataFrame) -> Curves | None:
+    """Light curves of the worst-predicted quarter and a random rest, at most :data:`MAX_CURVES`.
+
+    None where the data set lacks the epochs as observed or their smooth curve.
+    """
+    if not {"raw", "raw-spline"} <= set(dataset.representations):
+        return None
+    worst = (scored["feh_pred"] - scored["feh_true"]).abs().groupby(scored["source_id"]).max()
+    order = worst.sort_values(ascending=False).index.to_numpy().copy()
+    rest = np.random.default_rng(0).permutation(order[MAX_CURVES // 4 :])
+    return dataset.curves(np.concatenate([order[: MAX_CURVES // 4], rest])[:MAX_CURVES])
+
+
+def sample_note(content: Mapping[str, Any], models: int) -> str:
+    """Which stars, light curves and models the interactive plot holds."""
+    shown, total, curves = len(content["source_id"]), content["total"], len(content["curves"])
+    stars = f"All {total:,} scored stars are shown"
+    if shown < total:
+        stars = f"{shown:,} of {total:,} scored stars are shown: those with the largest residuals, "
+        stars += "those with a light curve, and others drawn at random" if curves else "and others drawn at random"
+    light = (
+        f"{curves:,} have their light curve in this file (filled points)" if curves else "No light curves in this file"
+    )
+    note = f"{stars}. {light}."
+    if models > MAX_MODELS:
+        note += f" The menu has the best {MAX_MODELS} of {models} models."
+    return note
 
 
 def explorer_data(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import Bbox
 from scipy import stats
 
 from photfeh.errors import BadInput
@@ -94,16 +96,47 @@ def accuracy_against_cost(
     cost, errors = np.asarray(seconds, np.float64), np.asarray(rmse, np.float64)
     if not len(names) == len(cost) == len(errors):
         raise BadInput(f"{len(names)} names, {len(cost)} times, {len(errors)} errors. Give one a model.")
+    if ax is None and len(names) > 8:
+        ax = Figure(figsize=(5.4, 3.6)).add_subplot()
     ax = new_axes(ax)
     ax.plot(cost, errors, "o", color=PALETTE[0], ms=4)
-    for name, x, y in zip(names, cost, errors, strict=True):
-        if np.isfinite(x) and np.isfinite(y):
-            ax.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.margins(x=0.2, y=0.12)
     ax.set(xlabel="one fit (s)", ylabel="rmse (dex)")
+    known = np.isfinite(cost) & np.isfinite(errors)
+    _name_points(ax, np.asarray(names)[known].tolist(), cost[known], errors[known])
     return ax
+
+
+_AROUND = [
+    (x * reach, y * reach, horizontal, vertical)
+    for reach in (4, 10, 18, 28)
+    for x, horizontal in ((1, "left"), (-1, "right"), (0, "center"))
+    for y, vertical in ((0, "center"), (1, "bottom"), (-1, "top"))
+    if (x, y) != (0, 0)
+]
+"""Offsets of a name from its point [pt] with its alignment, the best places first."""
+
+
+def _name_points(ax: Axes, names: Sequence[str], x: FloatArray, y: FloatArray) -> None:
+    """Write each name where it covers no point and no other name; if there is no such place, at the right."""
+    ax.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]
+    points = ax.transData.transform(np.column_stack([x, y]))
+    taken = [Bbox.from_bounds(left - 4, bottom - 4, 8, 8) for left, bottom in points]
+    line = {"arrowstyle": "-", "lw": 0.4, "color": GRID}
+    for name, left, bottom in zip(names, x, y, strict=True):
+        found = None
+        for right, up, horizontal, vertical in [*_AROUND, _AROUND[0]]:
+            if found is not None:
+                found.remove()
+            look: dict[str, Any] = {"fontsize": 7, "ha": horizontal, "va": vertical, "textcoords": "offset points"}
+            far = line if max(abs(right), abs(up)) > 9 else None
+            found = ax.annotate(name, (left, bottom), xytext=(right, up), arrowprops=far, **look)
+            box = found.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def pit_values(true: npt.ArrayLike, pred: npt.ArrayLike, error: npt.ArrayLike) -> FloatArray:

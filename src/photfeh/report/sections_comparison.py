@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from photfeh.report import figures, figures_comparison, figures_stars, tables
+from photfeh.report import explorer, figures, figures_comparison, figures_stars, tables
 from photfeh.report.blocks import Drawing, Section, draw, label
 from photfeh.report.data import TRUTH_NOTES
 from photfeh.report.explorer import score_predictions
@@ -17,6 +18,7 @@ from photfeh.validation.comparison import Comparison
 
 __all__ = ["comparison_sections"]
 
+OUTLIERS = 20
 _INTERVAL = "95 % interval"
 _ALONG = {"n_epochs": "epochs", "period": "period (d)", "zero_point": "mean magnitude (mag)"}
 
@@ -25,6 +27,7 @@ def comparison_sections(one: Comparison, *, key: str, named: bool) -> list[Secti
     """The sections of one data set; ``key`` begins their identifiers, ``named`` puts its name into their titles."""
     found = [
         _results(one),
+        _predicted(one),
         _significance(one, key),
         _spline(one),
         _optimism(one),
@@ -33,6 +36,7 @@ def comparison_sections(one: Comparison, *, key: str, named: bool) -> list[Secti
         _residuals(one, key),
         _calibration(one, key),
         _cost(one, key),
+        _making(one),
     ]
     return [
         replace(section, key=f"{key}-{section.key}", title=f"{one.name}: {section.title}" if named else section.title)
@@ -61,6 +65,22 @@ def _results(one: Comparison) -> Section:
         text=tuple(text),
         tables=tuple(_founding(f"Models on {kind}", table) for kind, table in one.founding.items()),
         folded=tuple(folded),
+    )
+
+
+def _predicted(one: Comparison) -> Section:
+    """The interactive plot of the best models."""
+    keys = _order(one)
+    scored = one.out_of_fold[one.out_of_fold["part"] == "score"]
+    best = score_predictions(one.out_of_fold, keys[0])
+    first = (best["feh_pred"] - best["feh_true"]).abs().sort_values(ascending=False).index[:OUTLIERS]
+    curves = None if one.dataset is None else explorer.shown_curves(one.dataset, scored)
+    content = explorer.explorer_data(one.out_of_fold, keys, stars=one.stars, curves=curves, first=first)
+    return Section(
+        key="predicted",
+        title="Predicted against true",
+        explorer=Markup(explorer.embedded_json(content)),
+        explorer_note=explorer.sample_note(content, len(keys)),
     )
 
 
@@ -236,7 +256,7 @@ def _by_group(
     caption: str, wide: pd.DataFrame, best: Mapping[Hashable, float], counts: Mapping[Hashable, int]
 ) -> Table:
     """Models in rows, groups in columns with their numbers of rows; the best of a group marked."""
-    heads = [Heading(f"{group}, n = {counts[group]:,}".replace("-", "−"), True) for group in wide.columns]
+    heads = [Heading(f"{group}\nn = {counts[group]:,}".replace("-", "−"), True) for group in wide.columns]
     rows = [
         (tables.text(label(key)), *(tables.number(v, best=abs(v) == best[group]) for group, v in row.items()))
         for key, row in zip(wide.index, wide.to_dict("records"), strict=True)
@@ -320,6 +340,26 @@ def _cost(one: Comparison, key: str) -> Section:
         text=(text,),
         drawings=(draw(f"{key}-cost", ax, "", "Each model on its best data; lower left is better."),),
         tables=(Table("Cost beside accuracy", heads, tuple(rows)),),
+    )
+
+
+def _making(one: Comparison) -> Section:
+    """Every run in a line; its whole configuration and environment folded away."""
+    heads = ("run", "protocol", "folds", "repeats", "seed", "weights", "photfeh", "processor", "finished")
+    rows, folded = [], []
+    for folder, made in zip(one.folders, one.made, strict=True):
+        how, where = made.get("validation", {}), made["environment"]
+        values = [how.get(name) for name in ("protocol", "folds", "repeats", "seed", "weighting")]
+        values += [where.get("versions", {}).get("photfeh"), where.get("processor"), str(where.get("date", ""))[:16]]
+        rows.append((tables.text(folder.name), *(tables.text(value) for value in values)))
+        folded.append(tables.settings_table(f"Configuration and environment of {folder.name}", made))
+    sha = one.made[0]["dataset"]["stars_sha256"]
+    return Section(
+        key="making",
+        title="How it was made",
+        text=(f"SHA-256 of the data set’s star table: {sha}.",),
+        tables=(Table("Runs", tuple(Heading(name) for name in heads), tuple(rows)),),
+        folded=tuple(folded),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,26 +70,10 @@ def predicted(data: ReportData, scored: Scored) -> Section | None:
         key="predicted",
         title="Predicted against true",
         explorer=Markup(explorer.embedded_json(content)),
-        explorer_note=_sample_note(content, len(scored)),
+        explorer_note=explorer.sample_note(content, len(scored)),
         drawings=tuple(drawings),
         folded=(_outlier_table(stars, worst, data.stars),),
     )
-
-
-def _sample_note(content: Mapping[str, Any], models: int) -> str:
-    """Which stars, light curves and models the interactive plot holds."""
-    shown, total, curves = len(content["source_id"]), content["total"], len(content["curves"])
-    stars = f"All {total:,} scored stars are shown"
-    if shown < total:
-        stars = f"{shown:,} of {total:,} scored stars are shown: those with the largest residuals, "
-        stars += "those with a light curve, and others drawn at random" if curves else "and others drawn at random"
-    light = (
-        f"{curves:,} have their light curve in this file (filled points)" if curves else "No light curves in this file"
-    )
-    note = f"{stars}. {light}."
-    if models > explorer.MAX_MODELS:
-        note += f" The menu has the best {explorer.MAX_MODELS} of {models} models."
-    return note
 
 
 def _outlier_table(scored: pd.DataFrame, worst: list[int], stars: pd.DataFrame | None) -> Table:

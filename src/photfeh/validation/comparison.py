@@ -49,13 +49,15 @@ class Comparison:
     ``pairs``: two models on one representation; ``spline``: one model on two representations; ``optimism``: rmse of the
     nested minus that of the paper protocol; ``external``: predictions of others beside every model. Ratios are of rmse,
     the first named over the second, with 95 % intervals of a paired bootstrap over stars. ``groups``: scores by bin of
-    [Fe/H], epochs, magnitude and by type. ``cost``: seconds beside rmse. Tables without input are empty.
+    [Fe/H], epochs, magnitude and by type. ``cost``: seconds beside rmse. ``made``: configuration and environment of
+    every run, in the order of ``folders``. Tables without input are empty.
     """
 
     name: str
     truth: str
     protocol: str
     folders: tuple[Path, ...]
+    made: tuple[dict[str, Any], ...]
     processors: tuple[str, ...]
     n_stars: int
     n_folds: int
@@ -74,6 +76,7 @@ class Comparison:
     cost: pd.DataFrame
     failures: pd.DataFrame
     stars: pd.DataFrame | None
+    dataset: Dataset | None
 
     def ranking(self, representation: str) -> list[str]:
         """Models on one representation, smallest rmse of the score part first; see :func:`founding_table`."""
@@ -121,29 +124,30 @@ def compare(
     found: list[Comparison] = []
     for sha, groups in hashes.items():
         groups.sort(key=lambda group: group.protocol)  # nested before paper
-        name, stars = sources.get(sha) or sources.get("") or (None, None)
-        name = _unused(name or groups[0].folders[0].resolve().name, [one.name for one in found])
+        source = sources.get(sha, sources.get(""))
+        dataset = source if isinstance(source, Dataset) else None
+        stars = source.stars if isinstance(source, Dataset) else source
+        name = (groups[0].runs[0] if dataset is None else dataset).folder.resolve().name
         table = None if external is None else _external(external, stars)
-        found.append(_compare(name, groups, stars, table, str(external), n_resamples, seed))
+        name = _unused(name, [one.name for one in found])
+        found.append(_compare(name, groups, stars, dataset, table, str(external), n_resamples, seed))
     if external is not None and not any(len(one.external) for one in found):
         raise BadInput(f"the external predictions {external} have no star in common with these runs.")
     return found
 
 
-def _star_tables(
-    datasets: Sequence[Dataset | str | Path], hashes: set[str]
-) -> dict[str, tuple[str | None, pd.DataFrame]]:
-    """Star tables by the hash of their data set; one that is just a table serves every run, under the key ''."""
-    found: dict[str, tuple[str | None, pd.DataFrame]] = {}
+def _star_tables(datasets: Sequence[Dataset | str | Path], hashes: set[str]) -> dict[str, Dataset | pd.DataFrame]:
+    """Data sets by their hash; a table of stars serves every run, under the key ''."""
+    found: dict[str, Dataset | pd.DataFrame] = {}
     for source in datasets:
         if not isinstance(source, Dataset) and not Path(source).is_dir():
-            found[""] = (None, read_stars(source))
+            found[""] = read_stars(source)
             continue
         opened = source if isinstance(source, Dataset) else Dataset.open(source)
         sha = str(opened.notes["stars_sha256"])
         if sha not in hashes:
             raise BadInput(f"{opened.folder} is not the data set of any of these runs, or was prepared again since.")
-        found[sha] = (opened.folder.resolve().name, opened.stars)
+        found[sha] = opened
     return found
 
 
@@ -172,6 +176,7 @@ def _compare(
     name: str,
     groups: list[MergedRuns],
     stars: pd.DataFrame | None,
+    dataset: Dataset | None,
     external: pd.Series | None,
     external_name: str,
     n_resamples: int,
@@ -192,11 +197,13 @@ def _compare(
         if len(keys) > 1 and len(blocks) > 1:
             ranks[kind] = average_ranks(tuple(model for model, _ in keys), blocks)
     scored = main.out_of_fold[main.out_of_fold["part"] == "score"]
+    runs = [run for group in groups for run in group.runs]
     return Comparison(
         name=name,
         truth=main.truth,
         protocol=main.protocol,
-        folders=tuple(folder for group in groups for folder in group.folders),
+        folders=tuple(run.folder for run in runs),
+        made=tuple({**run.config, "environment": run.environment} for run in runs),
         processors=main.processors,
         n_stars=int(scored["source_id"].nunique()),
         n_folds=int(scored["fold"].nunique()),
@@ -215,6 +222,7 @@ def _compare(
         cost=_cost(metrics, main.timings),
         failures=main.failures,
         stars=None if stars is None else stars[stars["source_id"].isin(scored["source_id"])].reset_index(drop=True),
+        dataset=dataset,
     )  # fmt: skip
 
 

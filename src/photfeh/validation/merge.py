@@ -23,7 +23,7 @@ class MergedRuns:
     stars_sha256: str
     truth: str
     protocol: str
-    folders: tuple[Path, ...]
+    runs: tuple[Run, ...]
     processors: tuple[str, ...]
     out_of_fold: pd.DataFrame
     timings: pd.DataFrame
@@ -64,7 +64,7 @@ def _merge(sha: str, protocol: str, runs: list[Run]) -> MergedRuns:
         sha,
         str(runs[0].config["dataset"]["truth"]),
         protocol,
-        tuple(run.folder for run in runs),
+        tuple(runs),
         tuple(sorted({str(run.environment.get("processor", "unknown")) for run in runs})),
         table.sort_values([*PART, "part", "source_id"], kind="stable", ignore_index=True),
         timings.sort_values(PART, kind="stable", ignore_index=True),

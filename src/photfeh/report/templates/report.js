@@ -46,8 +46,9 @@ function ticks(low, high, count) {
   return found;
 }
 
-function explorer(data) {
-  const find = (id) => document.getElementById(id);
+function explorer(root) {
+  const find = (name) => document.getElementById(root.dataset.key + "-" + name);
+  const data = JSON.parse(find("data").textContent);
   const canvas = find("plane"), context = canvas.getContext("2d"), tip = find("tip");
   const choice = find("model"), input = find("find").elements.star;
   const margin = { left: 50, right: 10, top: 10, bottom: 42 };
@@ -242,9 +243,9 @@ function explorer(data) {
     input.reportValidity();
   });
   input.addEventListener("input", () => input.setCustomValidity(""));
-  for (const button of document.querySelectorAll("button.star")) {
+  for (const button of root.closest("section").querySelectorAll("button.star")) {
     button.addEventListener("click", () => {
-      if (choose(button.dataset.star)) find("explorer").scrollIntoView({ block: "start" });
+      if (choose(button.dataset.star)) root.scrollIntoView({ block: "start" });
     });
   }
   window.addEventListener("hashchange", fromAddress);
@@ -324,5 +325,5 @@ function smoothPath(curve, x, y) {
   }).join("");
 }
 
-const embedded = document.getElementById("explorer-data");
-if (embedded) window.photfeh = explorer(JSON.parse(embedded.textContent));
+// A page of one data set has one; a comparison of several, one each.
+window.photfeh = Object.fromEntries(Array.from(document.querySelectorAll(".explorer"), (root) => [root.dataset.key, explorer(root)]));
