@@ -137,7 +137,7 @@ def tables(one: StarSet, dataset: Dataset, runs: Path) -> Comparison | None:
     for kind, table in found.founding.items():
         shown = by_model(table, costs[kind])
         if known:
-            shown = pd.concat([shown, published(found, dataset)], ignore_index=True).fillna("")
+            shown = pd.concat([shown, published(found, dataset)], ignore_index=True).astype(object).fillna("")
         print(f"\n{shape}, nested; representation `{kind}`:\n\n{markdown(shown)}")
     for kind, table in found.founding_paper.items():
         print(f"\n{shape}, paper protocol (networks); representation `{kind}`:\n\n{markdown(by_model(table))}")
@@ -177,12 +177,12 @@ def by_model(founding: pd.DataFrame, seconds: pd.Series | None = None) -> pd.Dat
     for name in founding.columns.get_level_values(0).unique():
         validation, training = founding[name, "validation"], founding[name, "training"]
         rows.append(
-            {"rank": "" if np.isnan(validation["rank"]) else int(validation["rank"]), "model": name}
+            {"rank": "" if np.isnan(validation["rank"]) else f"{validation['rank']:.0f}", "model": name}
             | {metric: validation[metric] for metric in FOUNDING_METRICS}
             | {f"training {metric}": training[metric] for metric in FOUNDING_METRICS}
             | ({} if seconds is None else {"seconds a fit": f"{seconds[name]:.1f}"})
         )
-    return pd.DataFrame(rows).fillna("")
+    return pd.DataFrame(rows).astype(object).fillna("")
 
 
 def published(found: Comparison, dataset: Dataset) -> pd.DataFrame:
