@@ -20,13 +20,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 import photfeh as pf
 from bench_recurrent import processor
 from photfeh.dataset import Dataset
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS
-from photfeh.report import write_comparison
+from photfeh.report import model_scores, write_comparison
+from photfeh.report.style import styled
 from photfeh.sequences import REPRESENTATIONS
 from photfeh.validation.comparison import FOUNDING_METRICS, Comparison
 from photfeh.validation.metrics import score
@@ -90,6 +92,7 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(one.name for one in SETS))
     parser.add_argument("--steps", default="nested,paper,ensembles,equal", help="what to fit; empty: only tables")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--picture", type=Path, default=Path("docs/img/laboratory.png"))
     options = parser.parse_args()
     found = []
     for one in SETS:
@@ -99,7 +102,10 @@ def main() -> None:
                 fit(one, dataset, step, options)
             found.append(tables(one, dataset, options.runs))
     print(f"\n{processor()}, {os.cpu_count()} threads, {options.jobs} fits side by side; photfeh {pf.__version__}")
-    write_comparison([one for one in found if one is not None], options.runs / "laboratory" / "report")
+    finished = [one for one in found if one is not None]
+    write_comparison(finished, options.runs / "laboratory" / "report")
+    if len(finished) == len(SETS):
+        picture(finished, options.picture)
 
 
 def fit(one: StarSet, dataset: Dataset, step: str, options: argparse.Namespace) -> None:
@@ -226,6 +232,17 @@ def spline_answer(found: Comparison) -> Iterator[dict[str, Any]]:
             "2.5 %": float(np.exp(logs.mean() - 2 * error)),
             "97.5 %": float(np.exp(logs.mean() + 2 * error)),
         }
+
+
+@styled
+def picture(found: list[Comparison], path: Path) -> None:
+    """Rmse of every model on every representation, one panel a set."""
+    figure = Figure(figsize=(11.0, 4.6), layout="constrained")
+    for one, described, panel in zip(found, SETS, figure.subplots(1, len(found)), strict=True):
+        theirs = float(one.external["external_rmse"].iloc[0]) if len(one.external) else None
+        model_scores(one.metrics, reference=None if theirs is None else ("published", theirs), ax=panel)
+        panel.set_title(described.title, loc="right", pad=20)
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -529,6 +529,9 @@ DRAWN = {
     ),
     "pit_histogram": lambda **k: report.pit_histogram(X, X + 1, X, **k),
     "learning_curve": lambda **k: report.learning_curve(X, {"gru": 1 / X, "svr": np.ones((3, 4)) / 9}, **k),
+    "model_scores": lambda **k: report.model_scores(
+        pd.DataFrame({"model": ["a", "b"], "representation": "raw", "rmse": [0.1, 0.2]}), **k
+    ),
     "accuracy_against_cost": lambda **k: report.accuracy_against_cost(["a", "b", "c"], X, 1 / X, **k),
 }
 
@@ -549,6 +552,19 @@ def test_learning_curve_shows_means_in_order_of_size():
         report.learning_curve([1, 2], {"gru": [1, 2, 3]})
     with pytest.raises(BadInput, match="Give one a model"):
         report.accuracy_against_cost(["a"], [1, 2], [1, 2])
+
+
+def test_model_scores_stand_best_first_with_a_mark_for_every_representation():
+    rows = [("svr", "raw", "score", 0.2), ("svr", "spline", "score", 0.1), ("gru", "spline", "score", 0.3)]
+    table = pd.DataFrame([*rows, ("gru", "raw", "train", 0.01)], columns=["model", "representation", "part", "rmse"])
+    ax = report.model_scores(table, reference=("theirs", 0.15))
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["gru", "svr"]
+    marks = {line.get_label(): line for line in ax.lines}
+    np.testing.assert_array_equal(marks["raw"].get_xydata(), [[np.nan, 0], [0.2, 1]])
+    np.testing.assert_array_equal(marks["spline"].get_xydata(), [[0.3, 0], [0.1, 1]])
+    assert set(marks["theirs"].get_xdata()) == {0.15}
+    with pytest.raises(MissingColumn, match="rmse"):
+        report.model_scores(table.drop(columns="rmse"))
 
 
 def test_names_in_the_plot_of_cost_cover_neither_each_other_nor_a_point(rng):

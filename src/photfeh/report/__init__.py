@@ -23,6 +23,7 @@ from photfeh.report.figures_comparison import (
     accuracy_against_cost,
     critical_difference,
     learning_curve,
+    model_scores,
     pit_histogram,
 )
 from photfeh.report.figures_stars import bailey, distributions, gallery, metallicity_weights
@@ -43,6 +44,7 @@ __all__ = [
     "learning_curve",
     "light_curve",
     "metallicity_weights",
+    "model_scores",
     "pit_histogram",
     "predicted_against_true",
     "residuals",

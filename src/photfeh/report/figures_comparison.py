@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 from scipy import stats
 
-from photfeh.errors import BadInput
+from photfeh.errors import BadInput, MissingColumn
 from photfeh.report.figures import minor_label
 from photfeh.report.style import ABOVE, GRID, INK, PALETTE, new_axes, styled
+from photfeh.validation.pairs import ladder
 from photfeh.validation.significance import Ranks
 
-__all__ = ["accuracy_against_cost", "critical_difference", "learning_curve", "pit_histogram", "pit_values"]
+__all__ = [
+    "accuracy_against_cost", "critical_difference", "learning_curve", "model_scores", "pit_histogram", "pit_values",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -77,6 +81,51 @@ def _cliques(average: Sequence[float], difference: float) -> list[tuple[float, f
         if last > first and not (found and found[-1][1] >= last):
             found.append((first, last))
     return [(average[first], average[last]) for first, last in found]
+
+
+_TICKS = [step * 10.0**power for power in range(-4, 2) for step in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)]
+
+
+@styled
+def model_scores(metrics: pd.DataFrame, *, reference: tuple[str, float] | None = None, ax: Axes | None = None) -> Axes:
+    """Rmse of every model, best at the top, one mark for each representation.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        Columns model, representation, rmse [dex] and, optionally, part: then its scored rows are shown.
+    reference : (name, rmse), optional
+        Somebody else's score on the same stars, a line across.
+
+    Raises
+    ------
+    MissingColumn
+        if a column is missing.
+    """
+    for column in ("model", "representation", "rmse"):
+        if column not in metrics.columns:
+            raise MissingColumn(column, "the table of metrics", found=metrics.columns)
+    rows = metrics[metrics["part"] == "score"] if "part" in metrics.columns else metrics
+    wide = rows.pivot(index="model", columns="representation", values="rmse").dropna(how="all")
+    wide = wide.loc[wide.min(axis=1).sort_values(ascending=False, kind="stable").index]
+    if ax is None:
+        ax = Figure(figsize=(4.6, 1.0 + 0.2 * max(len(wide), 3))).add_subplot()
+    place = np.arange(len(wide))
+    ax.hlines(place, wide.min(axis=1), wide.max(axis=1), color=GRID, lw=1.2, zorder=1)
+    for color, marker, kind in zip(PALETTE, "os^Dvp", sorted(wide.columns, key=ladder), strict=False):
+        ax.plot(wide[kind], place, marker, color=color, ms=4.5, mew=0, alpha=0.85, label=kind)
+    if reference is not None:
+        ax.axvline(reference[1], color=INK, lw=0.9, ls=(0, (4, 3)), zorder=0, label=reference[0])
+    if np.nanmin(wide.to_numpy(), initial=np.inf) > 0.0:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_major_locator(FixedLocator(_TICKS))
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set(yticks=place, yticklabels=wide.index, xlabel="rmse (dex)", ylim=(-0.6, max(len(wide), 1) - 0.4))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.legend(**ABOVE, handletextpad=0.1)
+    return ax
 
 
 @styled

@@ -26,7 +26,7 @@ _ALONG = {"n_epochs": "epochs", "period": "period (d)", "zero_point": "mean magn
 def comparison_sections(one: Comparison, *, key: str, named: bool) -> list[Section]:
     """The sections of one data set; ``key`` begins their identifiers, ``named`` puts its name into their titles."""
     found = [
-        _results(one),
+        _results(one, key),
         _predicted(one),
         _significance(one, key),
         _spline(one),
@@ -45,7 +45,8 @@ def comparison_sections(one: Comparison, *, key: str, named: bool) -> list[Secti
     ]
 
 
-def _results(one: Comparison) -> Section:
+def _results(one: Comparison, key: str) -> Section:
+    """The founding tables, and what they say at one look."""
     runs = ", ".join(folder.name for folder in one.folders)
     repeats = "" if one.n_repeats == 1 else f", {one.n_repeats} repeats"
     text = [
@@ -63,9 +64,23 @@ def _results(one: Comparison) -> Section:
         key="results",
         title="Results",
         text=tuple(text),
+        drawings=_scores(one, key),
         tables=tuple(_founding(f"Models on {kind}", table) for kind, table in one.founding.items()),
         folded=tuple(folded),
     )
+
+
+def _scores(one: Comparison, key: str) -> tuple[Drawing, ...]:
+    """All that have a rank, beside the external predictions where these are of one set of stars."""
+    ranked = _ranked(one)
+    names = zip(one.metrics["model"], one.metrics["representation"], strict=True)
+    shown = one.metrics[[name in ranked for name in names]]
+    theirs = set(one.external["external_rmse"]) if len(one.external) else set()
+    reference = (one.external_name, float(theirs.pop())) if len(theirs) == 1 else None
+    if shown.empty:
+        return ()
+    ax = figures_comparison.model_scores(shown, reference=reference)
+    return (draw(f"{key}-scores", ax, "", "Validation rmse of every model on every representation."),)
 
 
 def _predicted(one: Comparison) -> Section:
@@ -87,7 +102,7 @@ def _predicted(one: Comparison) -> Section:
 def _founding(caption: str, table: pd.DataFrame) -> Table:
     """The founding table, the best validation value of each row in bold."""
     columns: list[tuple[str, str]] = [(str(key[0]), str(key[1])) for key in table.columns.to_list()]
-    heads = (Heading("metric"), *(Heading(f"{model} {kind}", True) for model, kind in columns))
+    heads = (Heading("metric"), *(Heading(f"{model}\n{kind}", True) for model, kind in columns))
     ranked = np.isfinite(table.loc["rank"].to_numpy(np.float64))  # validation columns of models that have a rank
     rows = []
     for metric in table.index:
