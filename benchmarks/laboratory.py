@@ -241,7 +241,7 @@ def picture(found: list[Comparison], path: Path) -> None:
     for one, described, panel in zip(found, SETS, figure.subplots(1, len(found)), strict=True):
         theirs = float(one.external["external_rmse"].iloc[0]) if len(one.external) else None
         model_scores(one.metrics, reference=None if theirs is None else ("published", theirs), ax=panel)
-        panel.set_title(described.title, loc="right", pad=20)
+        panel.set_title(described.title, loc="right", pad=20, fontsize=8.5)
     figure.savefig(path, dpi=120)
 
 
