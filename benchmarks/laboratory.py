@@ -159,6 +159,7 @@ def tables(one: StarSet, dataset: Dataset, runs: Path) -> Comparison | None:
         print("\nThe same with as many training stars as nested: what stopping on the scored stars alone does.\n")
         print(markdown(with_means(pf.compare([folders[0], equal])[0].optimism)))
         finished.append(equal)
+    print("\nRmse from fold to fold, networks on `spline`:\n\n" + markdown(fold_scatter(folders[:2])))
     hours = {folder.name: Run.open(folder).timings["fit_seconds"].sum() / 3600 for folder in finished}
     print("\nProcess hours of the fits: " + ", ".join(f"{name} {value:.2f}" for name, value in hours.items()))
     return found
@@ -175,6 +176,20 @@ def with_means(optimism: pd.DataFrame) -> pd.DataFrame:
         row |= {"optimism": mean, "optimism_low": mean - 2 * error, "optimism_high": mean + 2 * error}
         rows.append(pd.DataFrame([row]))
     return pd.concat(rows, ignore_index=True)
+
+
+def fold_scatter(folders: list[Path]) -> pd.DataFrame:
+    """Smallest and largest rmse of a fold of every network on `spline`, nested and paper."""
+    columns = {}
+    for folder in folders:
+        if (folder / "out_of_fold.parquet").is_file():
+            run = Run.open(folder)
+            scored = run.score[run.score["model"].isin(NETWORKS) & (run.score["representation"] == "spline")]
+            square = (scored["feh_pred"] - scored["feh_true"]) ** 2
+            rmse = square.groupby([scored["model"], scored["fold"]]).mean().pow(0.5).unstack()
+            protocol = run.config["validation"]["protocol"]
+            columns |= {f"{protocol}, smallest": rmse.min(axis=1), f"{protocol}, largest": rmse.max(axis=1)}
+    return pd.DataFrame(columns).rename_axis("model").reset_index()
 
 
 def by_model(founding: pd.DataFrame, seconds: pd.Series | None = None) -> pd.DataFrame:

@@ -155,11 +155,16 @@ def gallery(
             f"gallery: {len(worst)} stars but {len(panels)} axes. Give one axes a star, or a smaller number."
         )
     for panel, star in zip(panels, worst, strict=False):
-        curve = curves[star]
-        smooth = (curve["curve_phase"], curve["curve_mag"]) if curve.get("curve_mag") is not None else None
-        light_curve(curve["phase"], curve["mag"], mag_error=curve.get("mag_error"), curve=smooth, ax=panel)
+        folded(curves, star, ax=panel)
         panel.set_title(f"{star}\n{told(stars, star)}", fontsize=7.0)
     return panels[: len(worst)]
+
+
+def folded(curves: Curves, star: int, *, ax: Axes | None = None) -> Axes:
+    """The light curve of one of the stars, with its smooth curve where that is known."""
+    curve = curves[star]
+    smooth = (curve["curve_phase"], curve["curve_mag"]) if curve.get("curve_mag") is not None else None
+    return light_curve(curve["phase"], curve["mag"], mag_error=curve.get("mag_error"), curve=smooth, ax=ax)
 
 
 def worst_first(stars: pd.DataFrame, curves: Curves) -> list[int]:

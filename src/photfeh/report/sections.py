@@ -71,9 +71,7 @@ def _drawings(key: str, curves: Curves, chosen: list[int], best: pd.DataFrame | 
     """One light curve a star, with label and prediction where they are known."""
     drawings = []
     for star in chosen:
-        curve = curves[star]
-        smooth = (curve["curve_phase"], curve["curve_mag"]) if curve.get("curve_mag") is not None else None
-        ax = figures.light_curve(curve["phase"], curve["mag"], mag_error=curve.get("mag_error"), curve=smooth)
+        ax = figures_stars.folded(curves, star)
         drawings.append(draw(f"{key}-{star}", ax, str(star), figures_stars.told(best, star)))
     return tuple(drawings)
 

@@ -13,12 +13,12 @@ from photfeh.report import explorer, figures, figures_comparison, figures_stars,
 from photfeh.report.blocks import Drawing, Section, draw, label
 from photfeh.report.data import TRUTH_NOTES
 from photfeh.report.explorer import score_predictions
+from photfeh.report.sections_scores import OUTLIERS
 from photfeh.report.tables import Cell, Heading, Table
 from photfeh.validation.comparison import Comparison
 
 __all__ = ["comparison_sections"]
 
-OUTLIERS = 20
 _INTERVAL = "95 % interval"
 _ALONG = {"n_epochs": "epochs", "period": "period (d)", "zero_point": "mean magnitude (mag)"}
 
