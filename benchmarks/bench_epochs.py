@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from photfeh.archive import read_lightcurves
-from photfeh.dataset import Dataset
-from photfeh.ensemble import Ensemble
-from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
-from photfeh.sequences import build_sequences
+from photfeh.core.lightcurves import LightCurves
+from photfeh.inference.ensemble import Ensemble
+from photfeh.readers import read_lightcurves
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.measure import measure
+from photfeh.samples.sequences import build_sequences
 from photfeh.validation.metrics import score
 from photfeh.validation.splits import make_splits
 

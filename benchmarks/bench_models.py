@@ -24,12 +24,12 @@ import torch
 
 import photfeh as pf
 from bench_recurrent import Others, keras_python, processor
-from photfeh.dataset import Dataset
-from photfeh.errors import BadFile, PhotfehError
+from photfeh.core.errors import BadFile, PhotfehError
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
-from photfeh.preparation import prepare
-from photfeh.sequences import REPRESENTATIONS, Sequences
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
+from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
 IN_KERAS = ("gru", "bilstm", "fcn", "inceptiontime")
 HEADER = """# Size and speed of the models

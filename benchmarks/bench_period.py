@@ -18,7 +18,7 @@ import numpy as np
 from astropy.timeseries import LombScargle
 
 from photfeh.signal.period import find_periods, refine_periods
-from photfeh.simulation import simulate
+from photfeh.simulation.survey import simulate
 
 
 def timed(function, *arguments):

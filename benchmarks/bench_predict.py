@@ -18,7 +18,7 @@ import torch
 
 import photfeh as pf
 from bench_recurrent import Others, processor
-from photfeh.prediction import list_trained
+from photfeh.inference.prediction import list_trained
 from real_data import markdown
 
 CATALOGUE = 270_905

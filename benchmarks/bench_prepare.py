@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from photfeh.simulation import write_simulation
+from photfeh.simulation.survey import write_simulation
 
 
 def main() -> None:

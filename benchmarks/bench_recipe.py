@@ -28,11 +28,11 @@ from matplotlib.figure import Figure
 
 import photfeh as pf
 from bench_recurrent import processor
-from photfeh.dataset import Dataset
-from photfeh.errors import BadFile
+from photfeh.core.errors import BadFile
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
-from photfeh.preparation import prepare
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
 from real_data import markdown
 
 FOUNDING = {

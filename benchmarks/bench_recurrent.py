@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 import recurrent_accuracy
-from photfeh.models import fused
+from photfeh.models.kernels import fused
 
 STEPS, CHANNELS = 264, 2
 NETWORKS = {

@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from scipy.interpolate import make_smoothing_spline
 
-from photfeh.archive import read_lightcurves, read_stars
+from photfeh.readers import read_lightcurves, read_stars
 from photfeh.signal.fold import fold_times
 from photfeh.signal.spline import smooth_founding, smooth_periodic
 

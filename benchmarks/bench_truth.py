@@ -21,13 +21,13 @@ import numpy as np
 from astropy.timeseries import LombScargle
 from scipy.interpolate import make_smoothing_spline
 
-from photfeh.archive import read_lightcurves, read_stars
-from photfeh.measurement import N_HARMONICS, measure
 from photfeh.models.registry import create_model
-from photfeh.sequences import Representation, build_sequences, shape_features
+from photfeh.readers import read_lightcurves, read_stars
+from photfeh.samples.measure import N_HARMONICS, measure
+from photfeh.samples.sequences import Representation, build_sequences, shape_features
 from photfeh.signal.fourier import evaluate_series, fit_fourier
 from photfeh.signal.spline import smooth_founding, smooth_periodic
-from photfeh.simulation import simulate
+from photfeh.simulation.survey import simulate
 
 BINS = ((0, 20), (20, 30), (30, 50), (50, 10_000), (0, 10_000))
 POINTS = 264

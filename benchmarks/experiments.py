@@ -20,16 +20,16 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from photfeh.dataset import Dataset
-from photfeh.errors import BadFile
-from photfeh.measurement import measure
+from photfeh.core.errors import BadFile
 from photfeh.models.circular import Circular
 from photfeh.models.registry import create_model
-from photfeh.preparation import add_labels, prepare
-from photfeh.sequences import Representation, Sequences, build_sequences
-from photfeh.simulation import simulate
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.measure import measure
+from photfeh.samples.preparation import add_labels, prepare
+from photfeh.samples.sequences import Representation, Sequences, build_sequences
+from photfeh.samples.weights import DensityWeights
+from photfeh.simulation.survey import simulate
 from photfeh.validation.fitting import Labelled
-from photfeh.weights import DensityWeights
 
 FOLDS = (0, 1)
 VARIATIONS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (

@@ -1,4 +1,4 @@
-"""Fit the constants of ``photfeh.simulation`` to real Gaia DR3 stars, and show how well they do.
+"""Fit the constants of ``photfeh.simulation.survey`` to real Gaia DR3 stars, and show how well they do.
 
     PHOTFEH_DATA=DIR python benchmarks/fit_simulation.py               # rewrites src/photfeh/simulation_constants.json
     PHOTFEH_DATA=DIR python benchmarks/fit_simulation.py --check-only  # only compares and plots docs/img/simulation.png
@@ -20,13 +20,13 @@ from scipy.optimize import least_squares, minimize
 from scipy.stats import ks_2samp
 from sklearn.mixture import GaussianMixture
 
-from photfeh import _simulation_draws as draws
-from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
+from photfeh.core.lightcurves import LightCurves
+from photfeh.samples.measure import measure
 from photfeh.signal.clean import plausible_points
 from photfeh.signal.fold import fold_times
 from photfeh.signal.fourier import fit_fourier
-from photfeh.simulation import simulate
+from photfeh.simulation import draws
+from photfeh.simulation.survey import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTANTS = ROOT / "src" / "photfeh" / "simulation_constants.json"

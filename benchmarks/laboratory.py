@@ -24,12 +24,12 @@ from matplotlib.figure import Figure
 
 import photfeh as pf
 from bench_recurrent import processor
-from photfeh.dataset import Dataset
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS
 from photfeh.report import model_scores, write_comparison
-from photfeh.report.style import styled
-from photfeh.sequences import REPRESENTATIONS
+from photfeh.report.figures.style import styled
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.sequences import REPRESENTATIONS
 from photfeh.validation.comparison import FOUNDING_METRICS, Comparison
 from photfeh.validation.metrics import score
 from photfeh.validation.run import Run

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from photfeh.archive import read_stars
-from photfeh.cards import model_card
-from photfeh.dataset import Dataset
-from photfeh.ensemble import Ensemble, train
-from photfeh.errors import BadFile
-from photfeh.preparation import prepare
+from photfeh.core.errors import BadFile
+from photfeh.inference.cards import model_card
+from photfeh.inference.ensemble import Ensemble, train
+from photfeh.readers import read_stars
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
 
 HERE = Path(__file__).parents[1]
 PRETRAINED = HERE / "src" / "photfeh" / "pretrained"

@@ -18,7 +18,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from bench_recurrent import CHANNELS, NETWORKS, STEPS, Stack, reference
-from photfeh.models import fused
+from photfeh.models.kernels import fused
 
 
 def milliseconds(step: Callable[[], object], repeats: int = 21) -> float:

@@ -19,14 +19,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import photfeh as pf
-from photfeh.archive import read_stars
-from photfeh.dataset import Dataset
+from photfeh.core.errors import BadFile
 from photfeh.demonstration import report_run
-from photfeh.errors import BadFile
-from photfeh.prediction import predict
-from photfeh.preparation import prepare
-from photfeh.report import figures
-from photfeh.validation.calibration import cross_coverage
+from photfeh.inference.calibration import cross_coverage
+from photfeh.inference.prediction import predict
+from photfeh.readers import read_stars
+from photfeh.report.figures import predictions as figures
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
 from photfeh.validation.metrics import score
 from photfeh.validation.run import Run
 

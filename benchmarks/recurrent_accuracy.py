@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from photfeh.models import fused
+from photfeh.models.kernels import fused
 
 DATA = Path(os.environ.get("PHOTFEH_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FILE = DATA / "dekany-grebel-2022" / "stars.parquet"

@@ -14,11 +14,13 @@ import torch
 from rich.console import Console
 
 from browser import Browser
-from photfeh import cli, cli_console, cli_laboratory
-from photfeh.dataset import Dataset
-from photfeh.errors import PhotfehWarning
-from photfeh.preparation import prepare
-from photfeh.simulation import Simulation, simulate
+from photfeh.cli import app as cli
+from photfeh.cli import console as cli_console
+from photfeh.cli import laboratory as cli_laboratory
+from photfeh.core.errors import PhotfehWarning
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
+from photfeh.simulation.survey import Simulation, simulate
 
 torch.set_num_threads(2)
 

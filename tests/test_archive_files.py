@@ -17,10 +17,10 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from astropy.time import Time
 
-from photfeh.archive import READERS, read_lightcurves, read_stars, read_table
-from photfeh.archive.files import suffix_of
-from photfeh.archive.tables import as_table, leaf_names, tidy, to_frame
-from photfeh.errors import BadColumn, BadFile, BadInput, MissingColumn, PhotfehWarning
+from photfeh.core.errors import BadColumn, BadFile, BadInput, MissingColumn, PhotfehWarning
+from photfeh.readers import READERS, read_lightcurves, read_stars, read_table
+from photfeh.readers.files import suffix_of
+from photfeh.readers.tables import as_table, leaf_names, tidy, to_frame
 
 BIG = 4_611_686_018_427_387_905  # 2**62 + 1: a float would lose the 1
 
@@ -318,7 +318,7 @@ def test_astropy_is_not_loaded_for_csv_and_parquet(tmp_path: Path) -> None:
     write(frame(), tmp_path / "a.csv")
     write(frame(), tmp_path / "a.parquet")
     code = (
-        "import sys; from photfeh.archive import read_lightcurves\n"
+        "import sys; from photfeh.readers import read_lightcurves\n"
         f"read_lightcurves({str(tmp_path / 'a.csv')!r}); read_lightcurves({str(tmp_path / 'a.parquet')!r})\n"
         "assert not {'astropy', 'torch', 'sklearn'} & set(sys.modules), 'heavy import'"
     )

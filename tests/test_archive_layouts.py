@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photfeh import LightCurves
-from photfeh.archive import COLUMN_ALIASES, LAYOUTS, READERS, ZERO_POINTS, read_lightcurves
-from photfeh.archive.layouts import Columns, find_columns
-from photfeh.archive.points import known_false
-from photfeh.errors import BadColumn, BadInput, MissingColumn, PhotfehWarning
+from photfeh.core.errors import BadColumn, BadInput, MissingColumn, PhotfehWarning
+from photfeh.readers import COLUMN_ALIASES, LAYOUTS, READERS, ZERO_POINTS, read_lightcurves
+from photfeh.readers.layouts import Columns, find_columns
+from photfeh.readers.points import known_false
 
 BANDS = {"G": ("g_transit_time", "g_transit_"), "BP": ("bp_obs_time", "bp_"), "RP": ("rp_obs_time", "rp_")}
 
@@ -293,7 +293,7 @@ def test_a_new_layout_is_one_function_and_one_line(monkeypatch: pytest.MonkeyPat
         return Columns(time="when", mag="how_bright", source_id="who") if "how_bright" in names else None
 
     monkeypatch.setitem(LAYOUTS, "survey", LAYOUTS.pop("time and magnitude"))
-    monkeypatch.setattr("photfeh.archive.layouts.LAYOUTS", {"my survey": survey, **LAYOUTS})
+    monkeypatch.setattr("photfeh.readers.layouts.LAYOUTS", {"my survey": survey, **LAYOUTS})
     table = pd.DataFrame({"who": [1], "when": [2.0], "how_bright": [3.0]})
     assert read_lightcurves(table).mag.tolist() == [3.0]
     LAYOUTS["time and magnitude"] = LAYOUTS["survey"]

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photfeh import LightCurves
-from photfeh.archive import iter_lightcurves, read_lightcurves, reading, to_long, write_lightcurves
-from photfeh.errors import BadColumn, BadFile, BadInput, PhotfehWarning
+from photfeh.core.errors import BadColumn, BadFile, BadInput, PhotfehWarning
+from photfeh.readers import iter_lightcurves, read_lightcurves, reading, to_long, write_lightcurves
 
 
 def points(stars: int = 7, seed: int = 0, first: int = 100) -> pd.DataFrame:
@@ -318,7 +318,7 @@ def test_rows_without_identifier_in_a_stream(tmp_path: Path, monkeypatch: pytest
 _PEAK = """
 import sys, tracemalloc
 import pyarrow as pa
-from photfeh.archive import iter_lightcurves, reading
+from photfeh.readers import iter_lightcurves, reading
 reading._POINTS_PER_BATCH = 65_536
 tracemalloc.start()
 stars = sum(len(part) for part in iter_lightcurves(sys.argv[1], stars_per_chunk=1000))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from photfeh import LightCurves
-from photfeh.archive import iter_lightcurves, read_lightcurves, read_stars
+from photfeh.readers import iter_lightcurves, read_lightcurves, read_stars
 
 DATA = Path(os.environ.get("PHOTFEH_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 pytestmark = [

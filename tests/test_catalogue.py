@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from photfeh.catalogue import CUT_SETS, Cut, add_labels, apply_cuts, get_cuts
-from photfeh.errors import BadInput, MissingColumn, UnknownName
-from photfeh.flags import Flag
-from photfeh.measurement import assign_types
-from photfeh.relations import get_relation
+from photfeh.core.errors import BadInput, MissingColumn, UnknownName
+from photfeh.core.flags import Flag
+from photfeh.samples.measure import assign_types
+from photfeh.samples.relations import get_relation
+from photfeh.samples.selection import CUT_SETS, Cut, add_labels, apply_cuts, get_cuts
 
 
 def table(**columns) -> pd.DataFrame:
@@ -97,8 +97,8 @@ def test_zero_label_errors_count_as_unknown():
 
 @pytest.mark.real
 def test_typing_agrees_with_ogle(real_data):
-    from photfeh.archive import read_lightcurves, read_stars
-    from photfeh.measurement import measure
+    from photfeh.readers import read_lightcurves, read_stars
+    from photfeh.samples.measure import measure
 
     stars = read_stars(real_data / "gaia-dr3" / "stars.parquet")
     stars = stars[stars["ogle_type"].notna()].reset_index(drop=True)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 from photfeh.models.circular import Circular, RidgeCurve
+from photfeh.models.loop import Batch, FitConfig, predict_network
 from photfeh.models.registry import create_model
-from photfeh.training import Batch, FitConfig, predict_network
 from test_models import sample
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from photfeh import cli
-from photfeh.errors import BadInput
-from photfeh.simulation import Simulation
+from photfeh.cli import app as cli
+from photfeh.core.errors import BadInput
+from photfeh.simulation.survey import Simulation
 
 
 def test_the_way_from_survey_to_report(call, tmp_path):

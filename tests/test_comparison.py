@@ -18,10 +18,10 @@ from scipy import stats
 import photfeh as pf
 from browser import needs_chromium
 from photfeh import report
-from photfeh.errors import BadInput, MissingColumn
-from photfeh.report.comparison_page import comparison_text, write_comparison
-from photfeh.report.figures_comparison import _cliques, pit_values
-from photfeh.report.sections_comparison import _order, comparison_sections
+from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.report.comparison import comparison_text, write_comparison
+from photfeh.report.figures.models import _cliques, pit_values
+from photfeh.report.page.sections_comparison import _order, comparison_sections
 from photfeh.validation.comparison import compare
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.groups import group_scores
@@ -583,7 +583,7 @@ def test_names_in_the_plot_of_cost_cover_neither_each_other_nor_a_point(rng):
 def test_command_on_a_run_of_its_own(dataset, tmp_path, capsys, monkeypatch):
     import sys
 
-    from photfeh import cli
+    from photfeh.cli import app as cli
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["photfeh", "compare", *map(str, arguments)])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from photfeh.models._deconvolution_kernels import expectation, invert, posterior
 from photfeh.models.deconvolution import ExtremeDeconvolution, _prepared, harmonic_information
+from photfeh.models.kernels.mixtures import expectation, invert, posterior
 from photfeh.models.registry import create_model
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import photfeh as pf
 from photfeh import demonstration
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 
 
 def test_the_demonstration_runs_twice_and_ends_with_a_report(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from photfeh.signal.clean import plausible_points
 from photfeh.signal.fold import align_phases, fold_times, max_phase_gap
 from photfeh.signal.fourier import FourierFit, evaluate_series, fit_fourier, regularised_harmonics
-from photfeh.simulation import simulate
+from photfeh.simulation.survey import simulate
 
 AMPLITUDES, PHASES = np.array([0.3, 0.15, 0.1]), np.array([0.4, 2.0, -1.0])
 
@@ -191,8 +191,8 @@ def test_implausible_points_are_dropped():
 def test_phi31_agrees_with_gaia(real_data):
     import pandas as pd
 
-    from photfeh.archive import read_lightcurves, read_stars
-    from photfeh.measurement import measure
+    from photfeh.readers import read_lightcurves, read_stars
+    from photfeh.samples.measure import measure
 
     stars = read_stars(real_data / "gaia-dr3" / "stars.parquet")
     stars = stars[stars["gaia_phi31_g"].notna()].reset_index(drop=True)

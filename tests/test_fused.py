@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from photfeh.errors import BadInput
-from photfeh.models import fused
-from photfeh.models.fused import GRU, LSTM, use_fused
+from photfeh.core.errors import BadInput
+from photfeh.models.kernels import fused
+from photfeh.models.kernels.fused import GRU, LSTM, use_fused
 
 KINDS = pytest.mark.parametrize("kind", [GRU, LSTM])
 SIDES = pytest.mark.parametrize("bidirectional", [False, True])
@@ -368,7 +368,7 @@ def test_gpu(kind):
 
 @pytest.mark.parametrize(("value", "expected"), [("0", "False"), ("1", "True")])
 def test_environment_variable(value, expected):
-    code = "from photfeh.models import fused; print(fused._enabled.get())"
+    code = "from photfeh.models.kernels import fused; print(fused._enabled.get())"
     environment = {**os.environ, "PHOTFEH_FUSED": value}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from photfeh.errors import BadLightCurve, MissingColumn
-from photfeh.lightcurves import LightCurves
+from photfeh.core.errors import BadLightCurve, MissingColumn
+from photfeh.core.lightcurves import LightCurves
 
 
 def three() -> LightCurves:

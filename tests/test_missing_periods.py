@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from photfeh.archive import write_lightcurves
-from photfeh.errors import BadInput, MissingColumn, UnknownName
-from photfeh.flags import Flag
-from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
-from photfeh.prediction import predict
-from photfeh.preparation import prepare
-from photfeh.simulation import Simulation, simulate
+from photfeh.core.errors import BadInput, MissingColumn, UnknownName
+from photfeh.core.flags import Flag
+from photfeh.core.lightcurves import LightCurves
+from photfeh.inference.prediction import predict
+from photfeh.readers import write_lightcurves
+from photfeh.samples.measure import measure
+from photfeh.samples.preparation import prepare
+from photfeh.simulation.survey import Simulation, simulate
 
 
 @pytest.fixture(scope="module")

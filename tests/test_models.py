@@ -17,13 +17,13 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.svm import SVR
 
-from photfeh.errors import BadFile, BadInput, UnknownName
+from photfeh.core.errors import BadFile, BadInput, UnknownName
 from photfeh.models.base import Regressor
 from photfeh.models.describe import describe
+from photfeh.models.loop import Penalised
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model, list_models
-from photfeh.sequences import FEATURES, REPRESENTATIONS, Representation, Sequences, shape_features
-from photfeh.training import Penalised
+from photfeh.samples.sequences import FEATURES, REPRESENTATIONS, Representation, Sequences, shape_features
 
 NETWORK = {"epochs": 16, "patience": 16, "batch_size": 32}
 QUICK = {
@@ -157,7 +157,7 @@ def test_saved_and_loaded_models_predict_the_same(name, tmp_path):
 ELSEWHERE = """
 import sys, numpy as np, torch
 from photfeh.models.registry import MODELS
-from photfeh.sequences import Representation, Sequences
+from photfeh.samples.sequences import Representation, Sequences
 torch.set_num_threads(1)
 found = {}
 for name in sys.argv[1:]:

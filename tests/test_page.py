@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 
 from browser import needs_chromium
-from photfeh.errors import MissingColumn
-from photfeh.flags import Flag
-from photfeh.report import TRUTH_NOTES, ReportData, explorer, tables, write_report
+from photfeh.core.errors import MissingColumn
+from photfeh.core.flags import Flag
+from photfeh.report import TRUTH_NOTES, ReportData, write_report
+from photfeh.report.page import explorer, tables
 
 N = 60
 HOSTILE = "</script><script>alert('x')</script>\"><img src=x onerror=alert(1)>{{ 7*7 }} $\\frac{a}{"

@@ -9,10 +9,10 @@ from astropy.timeseries import LombScargle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photfeh.errors import BadInput
-from photfeh.lightcurves import LightCurves
+from photfeh.core.errors import BadInput
+from photfeh.core.lightcurves import LightCurves
 from photfeh.signal.period import check_periods, find_periods, refine_periods
-from photfeh.simulation import Simulation, simulate
+from photfeh.simulation.survey import Simulation, simulate
 
 
 def columns(curves: LightCurves):

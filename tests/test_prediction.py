@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 import photfeh as pf
-from photfeh.dataset import Dataset
-from photfeh.ensemble import Ensemble, train
-from photfeh.errors import BadFile, BadInput, UnknownName
-from photfeh.flags import Flag, describe
-from photfeh.lightcurves import LightCurves
-from photfeh.prediction import PREDICTION_COLUMNS, Predictor, load, predict
-from photfeh.preparation import prepare
-from photfeh.simulation import Simulation, simulate
+from photfeh.core.errors import BadFile, BadInput, UnknownName
+from photfeh.core.flags import Flag, describe
+from photfeh.core.lightcurves import LightCurves
+from photfeh.inference.ensemble import Ensemble, train
+from photfeh.inference.prediction import PREDICTION_COLUMNS, Predictor, load, predict
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
+from photfeh.simulation.survey import Simulation, simulate
 
 PARAMS = {"svr": {"C": 4.0, "gamma": 0.2}, "gru": {"epochs": 4}, "ridge-fourier": {}}
 

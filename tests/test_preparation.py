@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 import photfeh as pf
-from photfeh.dataset import Dataset
-from photfeh.errors import BadFile, BadInput, UnknownName
-from photfeh.measurement import measure
-from photfeh.preparation import prepare
-from photfeh.sequences import Representation, build_sequences
-from photfeh.simulation import Simulation, write_simulation
+from photfeh.core.errors import BadFile, BadInput, UnknownName
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.measure import measure
+from photfeh.samples.preparation import prepare
+from photfeh.samples.sequences import Representation, build_sequences
+from photfeh.simulation.survey import Simulation, write_simulation
 
 
 def test_a_data_set_is_read_back_identically(survey: Simulation, dataset: Dataset):

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 import photfeh as pf
-from photfeh.archive import read_stars
-from photfeh.cards import weights_sha256
-from photfeh.errors import UnknownName
-from photfeh.flags import Flag
-from photfeh.prediction import _PRETRAINED, list_trained, load, load_card, predict
+from photfeh.core.errors import UnknownName
+from photfeh.core.flags import Flag
+from photfeh.inference.cards import weights_sha256
+from photfeh.inference.prediction import _PRETRAINED, list_trained, load, load_card, predict
+from photfeh.readers import read_stars
 from photfeh.validation.metrics import score
 
 SHIPPED = ("dekany-i-band", "gaia-dr3-relation", "gru")

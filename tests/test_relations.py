@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from photfeh.errors import MissingColumn, UnknownName
-from photfeh.relations import RELATIONS, get_relation
+from photfeh.core.errors import MissingColumn, UnknownName
+from photfeh.samples.relations import RELATIONS, get_relation
 
 
 def stars(**columns: float) -> pd.DataFrame:

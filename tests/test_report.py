@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from sklearn import metrics as oracle
 
 from photfeh import report
-from photfeh.errors import BadInput, MissingColumn
-from photfeh.report.style import INK, PALETTE, inline_svg
+from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.report.figures.style import INK, PALETTE, inline_svg
 
 
 def history(folds=3, epochs=12):

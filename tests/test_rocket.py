@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 from photfeh.models.rocket import KERNELS, convolve, fit_biases, fit_dilations, positive_proportions
-from photfeh.sequences import Sequences
+from photfeh.samples.sequences import Sequences
 from test_models import N_TRAIN, changed, quick, sample
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 from photfeh.models.seq2seq import folded_curves
-from photfeh.sequences import Sequences
+from photfeh.samples.sequences import Sequences
 from test_models import N_TRAIN, changed, fitted, quick, sample
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from photfeh.errors import BadInput, UnknownName
-from photfeh.flags import Flag
-from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
-from photfeh.sequences import FEATURES, Representation, Sequences, build_sequences, shape_features
-from photfeh.simulation import Simulation, simulate, true_curve
+from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.flags import Flag
+from photfeh.core.lightcurves import LightCurves
+from photfeh.samples.measure import measure
+from photfeh.samples.sequences import FEATURES, Representation, Sequences, build_sequences, shape_features
+from photfeh.simulation.survey import Simulation, simulate, true_curve
 
 
 def test_smoothed_sequences_follow_the_true_curve():

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
+from photfeh.core.lightcurves import LightCurves
+from photfeh.core.stars import COLUMNS
+from photfeh.samples.measure import measure
 from photfeh.signal.fold import fold_times, max_phase_gap, phase_coverage
 from photfeh.signal.fourier import fit_fourier, regularised_harmonics
 from photfeh.signal.period import check_periods, find_periods, refine_periods
 from photfeh.signal.spline import smooth_founding
-from photfeh.simulation import simulate
-from photfeh.stars import COLUMNS
+from photfeh.simulation.survey import simulate
 
 SKY = simulate(40, seed=53)
 CLEAN = simulate(40, seed=53, noise=0.02, n_epochs=60)

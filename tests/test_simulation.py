@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ks_2samp
 
-from photfeh._simulation_draws import constants
-from photfeh.errors import BadInput
-from photfeh.lightcurves import LightCurves
-from photfeh.measurement import measure
-from photfeh.simulation import iter_simulate, simulate, true_curve, write_simulation
+from photfeh.core.errors import BadInput
+from photfeh.core.lightcurves import LightCurves
+from photfeh.samples.measure import measure
+from photfeh.simulation.draws import constants
+from photfeh.simulation.survey import iter_simulate, simulate, true_curve, write_simulation
 
 DATA = Path(os.environ.get("PHOTFEH_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 COMPARED = ("period", "peak_to_peak_g", "phi31", "r21", "n_epochs", "scatter")
@@ -287,7 +287,7 @@ def test_epoch_file_has_the_archives_layout(tmp_path):
 @pytest.mark.slow
 def test_writing_needs_little_memory(tmp_path):
     code = (
-        "import resource; from photfeh.simulation import write_simulation; "
+        "import resource; from photfeh.simulation.survey import write_simulation; "
         f"write_simulation(60_000, {str(tmp_path)!r}); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     kilobytes = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy.interpolate import make_smoothing_spline
 from scipy.optimize import minimize_scalar
 
-from photfeh.errors import BadInput, UnknownName
-from photfeh.signal import _minimise as minimise
+from photfeh.core.errors import BadInput, UnknownName
 from photfeh.signal._periodic_spline import MAX_EDF_SHARE, STIFFEST, SUPPLEST
+from photfeh.signal.founding import minimise
 from photfeh.signal.spline import CRITERIA, smooth_founding, smooth_periodic
 
 DATA = Path(os.environ.get("PHOTFEH_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from photfeh.errors import BadColumn, MissingColumn, PhotfehWarning
-from photfeh.stars import COLUMNS, column_table, validate_stars
+from photfeh.core.errors import BadColumn, MissingColumn, PhotfehWarning
+from photfeh.core.stars import COLUMNS, column_table, validate_stars
 
 
 def test_names_are_lowered_and_aliases_taken():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from photfeh.errors import BadInput
-from photfeh.training import Batch, FitConfig, fit_network, loss_of, predict_network
+from photfeh.core.errors import BadInput
+from photfeh.models.loop import Batch, FitConfig, fit_network, loss_of, predict_network
 
 
 class Small(nn.Module):

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from photfeh.dataset import Dataset
-from photfeh.errors import BadInput, UnknownName
-from photfeh.sequences import FEATURES, Representation, Sequences
-from photfeh.validation.calibration import LEVELS, Calibration, cross_coverage
+from photfeh.core.errors import BadInput, UnknownName
+from photfeh.inference.calibration import LEVELS, Calibration, cross_coverage
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.sequences import FEATURES, Representation, Sequences
 from photfeh.validation.cross_validate import learning_curve, validate
 from photfeh.validation.fitting import Labelled, fit_split
 from photfeh.validation.metrics import metrics_table, score

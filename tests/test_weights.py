@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde
 
-from photfeh.errors import BadInput, UnknownName
-from photfeh.weights import WEIGHTINGS, DensityWeights, evaluation_weights
+from photfeh.core.errors import BadInput, UnknownName
+from photfeh.samples.weights import WEIGHTINGS, DensityWeights, evaluation_weights
 
 
 def test_density_weights_are_the_inverse_of_the_kernel_density(rng):

@@ -35,40 +35,40 @@ __all__ = [
 ]
 
 _HOME = {
-    "Dataset": "dataset",
-    "Ensemble": "ensemble",
-    "LightCurves": "lightcurves",
-    "PhotfehError": "errors",
-    "Representation": "sequences",
+    "Dataset": "samples.dataset",
+    "Ensemble": "inference.ensemble",
+    "LightCurves": "core.lightcurves",
+    "PhotfehError": "core.errors",
+    "Representation": "samples.sequences",
     "Run": "validation.run",
-    "Sequences": "sequences",
+    "Sequences": "samples.sequences",
     "compare": "validation.comparison",
     "create_model": "models.registry",
     "demo": "demonstration",
     "learning_curve": "validation.cross_validate",
     "list_models": "models.registry",
-    "load": "prediction",
-    "predict": "prediction",
-    "prepare": "preparation",
-    "read_lightcurves": "archive",
-    "read_stars": "archive",
-    "simulate": "simulation",
-    "train": "ensemble",
+    "load": "inference.prediction",
+    "predict": "inference.prediction",
+    "prepare": "samples.preparation",
+    "read_lightcurves": "readers",
+    "read_stars": "readers",
+    "simulate": "simulation.survey",
+    "train": "inference.ensemble",
     "validate": "validation.cross_validate",
 }
 
 if TYPE_CHECKING:
-    from photfeh.archive import read_lightcurves, read_stars
-    from photfeh.dataset import Dataset
+    from photfeh.core.errors import PhotfehError
+    from photfeh.core.lightcurves import LightCurves
     from photfeh.demonstration import demo
-    from photfeh.ensemble import Ensemble, train
-    from photfeh.errors import PhotfehError
-    from photfeh.lightcurves import LightCurves
+    from photfeh.inference.ensemble import Ensemble, train
+    from photfeh.inference.prediction import load, predict
     from photfeh.models.registry import create_model, list_models
-    from photfeh.prediction import load, predict
-    from photfeh.preparation import prepare
-    from photfeh.sequences import Representation, Sequences
-    from photfeh.simulation import simulate
+    from photfeh.readers import read_lightcurves, read_stars
+    from photfeh.samples.dataset import Dataset
+    from photfeh.samples.preparation import prepare
+    from photfeh.samples.sequences import Representation, Sequences
+    from photfeh.simulation.survey import simulate
     from photfeh.validation.comparison import compare
     from photfeh.validation.cross_validate import learning_curve, validate
     from photfeh.validation.run import Run

@@ -10,18 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from photfeh.dataset import Dataset
-from photfeh.ensemble import train
-from photfeh.errors import BadInput, MissingColumn
-from photfeh.prediction import predict
-from photfeh.preparation import prepare
+from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.inference.ensemble import train
+from photfeh.inference.prediction import predict
 from photfeh.report import ReportData, write_report
-from photfeh.report.explorer import shown_curves
-from photfeh.simulation import write_simulation
+from photfeh.report.page.explorer import shown_curves
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
+from photfeh.samples.weights import DensityWeights
+from photfeh.simulation.survey import write_simulation
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.metrics import score
 from photfeh.validation.run import Run
-from photfeh.weights import DensityWeights
 
 __all__ = ["Demonstration", "demo", "report_run"]
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from photfeh.models.loop import Batch
 from photfeh.models.network import FloatArray, Network
-from photfeh.sequences import Sequences
-from photfeh.training import Batch
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["CentredNetwork", "Transformer", "TransformerModule", "attend", "phase_waves", "step_mask"]
 

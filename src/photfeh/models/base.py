@@ -1,4 +1,4 @@
-"""The contract of every model: scikit-learn's, on :class:`photfeh.sequences.Sequences`, saved without pickles."""
+"""The contract of every model: scikit-learn's, on :class:`~photfeh.samples.sequences.Sequences`; no pickles."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator
 
-from photfeh.errors import BadFile, BadInput
-from photfeh.sequences import REPRESENTATIONS, Sequences
+from photfeh.core.errors import BadFile, BadInput
+from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
 __all__ = ["Regressor", "Tune", "once"]
 

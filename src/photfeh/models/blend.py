@@ -11,7 +11,7 @@ import numpy.typing as npt
 from photfeh.models.base import Regressor, Tune
 from photfeh.models.circular import Circular
 from photfeh.models.deconvolution import ExtremeDeconvolution
-from photfeh.sequences import Sequences
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["Blend"]
 

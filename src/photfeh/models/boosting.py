@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 
 from photfeh.models.base import Regressor, Tune
 from photfeh.models.classical import walk_trees
-from photfeh.sequences import Sequences
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["GradientBoosting"]
 

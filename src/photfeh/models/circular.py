@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from photfeh.models.base import once
+from photfeh.models.loop import Batch, usable_device
 from photfeh.models.network import Network
-from photfeh.sequences import Sequences
-from photfeh.training import Batch, usable_device
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["Circular", "CircularModule", "RidgeCurve"]
 

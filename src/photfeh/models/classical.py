@@ -12,9 +12,9 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
-from photfeh.errors import UnknownName
+from photfeh.core.errors import UnknownName
 from photfeh.models.base import Regressor, Tune
-from photfeh.sequences import Sequences
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["RandomForest", "RidgeFourier", "SupportVector", "walk_trees"]
 

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from photfeh.models._deconvolution_kernels import expectation, invert, posterior
 from photfeh.models.base import Regressor, Tune, once
-from photfeh.sequences import Sequences
+from photfeh.models.kernels.mixtures import expectation, invert, posterior
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["ExtremeDeconvolution", "harmonic_information"]
 

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from photfeh.models.base import Regressor, Tune
-from photfeh.sequences import Sequences
-from photfeh.training import Batch, FitConfig, FitResult, fit_network, predict_network
+from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["Network"]
 
@@ -30,8 +30,8 @@ class Network(Regressor):
     The module maps (values (N, T, C), lengths (N,), extra (N, E)) to (N, 1), the mean, or (N, 2), mean and log sigma.
     Channels are magnitude and phase x period and, for networks ``with_phase``, the phase itself in cycles, not scaled.
     ``extra`` are the columns ``extra_names`` of the features. Channels, extra inputs and target are standardised with
-    statistics of the training rows. Every setting of the fit (see :class:`photfeh.training.FitConfig`) is a parameter
-    of the model, so that ``get_params`` tells the whole recipe.
+    statistics of the training rows. Every setting of the fit (:class:`photfeh.models.loop.FitConfig`) is a parameter of
+    the model, so that ``get_params`` tells the whole recipe.
     """
 
     kind: ClassVar[str] = "network"

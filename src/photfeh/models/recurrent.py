@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from photfeh.models import fused
+from photfeh.models.kernels import fused
 from photfeh.models.network import Network
 
 __all__ = ["GRU", "LSTM", "BiGRU", "BiLSTM", "RecurrentModule"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, cast
 
-from photfeh.errors import BadInput, UnknownName
+from photfeh.core.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
     from photfeh.models.base import Regressor

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from photfeh.models.base import Regressor, Tune
-from photfeh.relations import get_relation
-from photfeh.sequences import Sequences
+from photfeh.samples.relations import get_relation
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["RelationModel"]
 
@@ -23,7 +23,7 @@ class RelationModel(Regressor):
     Parameters
     ----------
     rrab, rrc : str
-        Names in :data:`photfeh.relations.RELATIONS`.
+        Names in :data:`photfeh.samples.relations.RELATIONS`.
     """
 
     kind: ClassVar[str] = "formula"

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import RidgeCV
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 from photfeh.models.base import Regressor, Tune
-from photfeh.sequences import Sequences
+from photfeh.samples.sequences import Sequences
 
 __all__ = ["MiniRocket", "convolve", "fit_biases", "fit_dilations", "positive_proportions"]
 

@@ -12,12 +12,12 @@ from sklearn.base import clone
 from torch import Tensor, nn
 from torch.nn import functional
 
-from photfeh.errors import BadInput
-from photfeh.models import fused
+from photfeh.core.errors import BadInput
 from photfeh.models.attention import AttentionPooling, CentredNetwork, attend, phase_waves, step_mask
+from photfeh.models.kernels import fused
+from photfeh.models.loop import Batch, fit_network, predict_network
 from photfeh.models.network import FloatArray
-from photfeh.sequences import SHAPE_FEATURES, Sequences
-from photfeh.training import Batch, fit_network, predict_network
+from photfeh.samples.sequences import SHAPE_FEATURES, Sequences
 
 __all__ = ["Seq2Seq", "Seq2SeqModule", "folded_curves"]
 

@@ -7,10 +7,15 @@ What a page shows is decided in ``sections``; ``figures`` and ``figures_stars`` 
 
 from __future__ import annotations
 
-from photfeh.report.comparison_page import comparison_text, write_comparison
-from photfeh.report.data import TRUTH_NOTES, ReportData
-from photfeh.report.explorer import Curves
-from photfeh.report.figures import (
+from photfeh.report.comparison import comparison_text, write_comparison
+from photfeh.report.figures.models import (
+    accuracy_against_cost,
+    critical_difference,
+    learning_curve,
+    model_scores,
+    pit_histogram,
+)
+from photfeh.report.figures.predictions import (
     comparison,
     coverage,
     light_curve,
@@ -19,15 +24,10 @@ from photfeh.report.figures import (
     running_quantiles,
     training_curves,
 )
-from photfeh.report.figures_comparison import (
-    accuracy_against_cost,
-    critical_difference,
-    learning_curve,
-    model_scores,
-    pit_histogram,
-)
-from photfeh.report.figures_stars import bailey, distributions, gallery, metallicity_weights
-from photfeh.report.page import write_report
+from photfeh.report.figures.stars import bailey, distributions, gallery, metallicity_weights
+from photfeh.report.page.data import TRUTH_NOTES, ReportData
+from photfeh.report.page.document import write_report
+from photfeh.report.page.explorer import Curves
 
 __all__ = [
     "TRUTH_NOTES",

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from photfeh.signal._minimise import BEST, BEST_VALUE, DONE, begin, empty_state, proceed
 from photfeh.signal._points import ready_points
+from photfeh.signal.founding.minimise import BEST, BEST_VALUE, DONE, begin, empty_state, proceed
 
 __all__ = ["MAX_EDF_SHARE", "MERGE", "MIN_POINTS", "STIFFEST", "SUPPLEST", "periodic_splines"]
 

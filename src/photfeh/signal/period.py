@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all
 
 __all__ = ["MIN_EPOCHS", "PeriodCheck", "PeriodSearch", "check_periods", "find_periods", "refine_periods"]

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from photfeh.errors import BadInput, UnknownName
-from photfeh.signal._founding_spline import founding_splines
+from photfeh.core.errors import BadInput, UnknownName
 from photfeh.signal._periodic_spline import periodic_splines
+from photfeh.signal.founding.spline import founding_splines
 
 __all__ = ["CRITERIA", "SplineResult", "smooth_founding", "smooth_periodic"]
 

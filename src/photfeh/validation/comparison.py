@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from photfeh.archive import read_stars
-from photfeh.dataset import Dataset
-from photfeh.errors import BadInput, MissingColumn
+from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.readers import read_stars
+from photfeh.samples.dataset import Dataset
 from photfeh.validation.groups import group_scores
 from photfeh.validation.merge import MergedRuns, merge_runs
 from photfeh.validation.metrics import metrics_table

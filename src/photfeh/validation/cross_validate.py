@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from photfeh.dataset import Dataset
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 from photfeh.models.registry import create_model
+from photfeh.samples.dataset import Dataset
 from photfeh.validation.fitting import Task, run_tasks
 from photfeh.validation.run import Part, Run, RunWriter
 from photfeh.validation.splits import Protocol, Split, make_splits, thinned
@@ -53,7 +53,7 @@ def validate(
     protocol
         ``nested`` or ``paper`` (early stopping on the scored fold, optimistic, for comparison only).
     weighting
-        Name in :data:`photfeh.weights.WEIGHTINGS`, fitted on the training rows of each fold.
+        Name in :data:`photfeh.samples.weights.WEIGHTINGS`, fitted on the training rows of each fold.
     params
         Model name -> parameters that override the defaults.
     train_fraction

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from photfeh.dataset import Dataset
-from photfeh.errors import BadInput, PhotfehError
+from photfeh.core.errors import BadInput, PhotfehError
 from photfeh.models.base import Regressor
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
-from photfeh.sequences import Sequences
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.sequences import Sequences
+from photfeh.samples.weights import DensityWeights, evaluation_weights
 from photfeh.validation.run import Part, RunWriter
 from photfeh.validation.splits import Split
-from photfeh.weights import DensityWeights, evaluation_weights
 
 __all__ = ["Fitted", "Labelled", "Task", "fit_split", "run_tasks"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 from photfeh.validation.run import Run
 
 __all__ = ["MergedRuns", "merge_runs"]

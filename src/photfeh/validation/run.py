@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from photfeh.errors import BadFile, BadInput
+from photfeh.core.errors import BadFile, BadInput
 from photfeh.validation.metrics import metrics_table
 
 __all__ = ["Part", "Run", "RunWriter", "environment"]

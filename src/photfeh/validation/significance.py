@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 
 __all__ = [
     "Ranks",

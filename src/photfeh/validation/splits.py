@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from photfeh.errors import BadInput
+from photfeh.core.errors import BadInput
 
 __all__ = ["Protocol", "Split", "make_splits", "stratified_folds", "thinned"]
 

@@ -1,0 +1,120 @@
+"""What the commands share: the consoles, a progress bar, tables, and how lists and settings are read."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from photfeh.core.errors import BadInput
+
+__all__ = ["err", "lengths", "names", "out", "print_flags", "print_frame", "progress", "settings"]
+
+# a file or a pipe has no width: give tables room there
+_WIDTH = None if sys.stdout.isatty() else 160
+out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Speed(ProgressColumn):
+    """Items a second of work that comes in stars."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.description}/s" if speed and task.description == "stars" else "")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal; one line per tenth of the work otherwise."""
+    if not err.is_terminal:
+        last: dict[str, Any] = {"tenth": -1, "began": time.monotonic()}
+
+        def log(what: str, done: int, total: int) -> None:
+            tenth = 10 * done // max(total, 1)
+            if tenth != last["tenth"]:
+                last["tenth"] = tenth
+                spent = max(time.monotonic() - last["began"], 1e-3)
+                first = last.setdefault("first", done)  # what an earlier call had done already, but for one
+                left = spent * (total - done) / max(done - first + 1, 1)
+                note = f", about {_duration(left)} left" if done < total else ""
+                note = f", {done / spent:,.0f} stars/s" if what == "stars" else note
+                err.print(f"{what}: {done}/{total}{note}", markup=False)
+
+        yield log
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def names(text: str) -> list[str]:
+    """``a, b`` -> ["a", "b"]."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def lengths(text: str) -> int | dict[str, int]:
+    """``64`` -> 64; ``raw=128,spline=64`` -> {"raw": 128, "spline": 64}."""
+    try:
+        if "=" not in text:
+            return int(text)
+        return {kind.strip(): int(n) for kind, n in (item.split("=") for item in names(text))}
+    except ValueError:
+        raise BadInput(f"cannot read --points {text!r}: give a number, or raw=128,raw-spline=64,spline=64.") from None
+
+
+def settings(items: list[str] | None) -> dict[str, dict[str, Any]]:
+    """``gru.epochs=50`` -> {"gru": {"epochs": 50}}; values are read as JSON, else taken as text."""
+    params: dict[str, dict[str, Any]] = {}
+    for item in items or []:
+        key, equals, text = item.partition("=")
+        model, dot, name = key.strip().partition(".")
+        if not (equals and dot):
+            raise BadInput(f"cannot read --set {item!r}: write MODEL.NAME=VALUE, for example gru.epochs=50.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        params.setdefault(model, {})[name] = tuple(value) if isinstance(value, list) else value
+    return params
+
+
+def print_frame(frame: Any, title: str) -> None:
+    """A data frame as a table on standard output."""
+    table = Table(title=title, title_justify="left", box=None)
+    for name in frame.columns:
+        table.add_column(str(name), justify="left" if frame[name].dtype.kind not in "if" else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+    out.print(table)
+
+
+def print_flags(flags: Any) -> None:
+    """How many stars have which flag, on standard error."""
+    from photfeh.core.flags import DESCRIPTIONS
+
+    for bit, text in DESCRIPTIONS.items():
+        count = int(((flags.to_numpy() & int(bit)) > 0).sum())
+        if count:
+            err.print(f"  flag {int(bit):>4}: {count} stars: {text}")

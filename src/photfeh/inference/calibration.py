@@ -1,0 +1,238 @@
+"""From out-of-fold residuals to standard errors and intervals that hold what they promise.
+
+Two steps. A scale model predicts the size of a star's error from how well it was observed (number of epochs, scatter
+over amplitude, largest phase gap, error of phi31, magnitude, the ensemble's own sigma); then split-conformal
+quantiles (Vovk+ 2005; Lei+ 2018, normalised residuals) of residual / scale give intervals of known coverage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from photfeh.core.errors import BadInput
+from photfeh.samples.sequences import Sequences
+
+__all__ = ["LEVELS", "Calibration", "cross_coverage", "quality_covariates"]
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+
+_MIN_STARS = 30
+_MIN_TARGET = 100
+_MIN_EFFECTIVE = 50.0
+_BRIGHTEST = 5.0
+LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
+"""Nominal coverages whose quantiles are stored."""
+
+
+def quality_covariates(X: Sequences, sigma: FloatArray) -> FloatArray:
+    """What the scale model sees, shape (N, 6): logarithms, bounded where a star has no value, and the magnitude.
+
+    A curve whose mean is brighter than 5 mag, where no RR Lyrae is (RR Lyr itself has 7.6), had its mean subtracted:
+    its magnitude is not known, NaN.
+    """
+    magnitude = X.feature("zero_point")
+    noise = X.feature("scatter") / np.sqrt(np.maximum(X.feature("n_epochs"), 1.0)) / X.feature("amplitude1")
+    columns = [
+        np.log(np.maximum(X.feature("n_epochs"), 1.0)),
+        np.log(np.clip(np.nan_to_num(noise, nan=1.0), 1e-3, 1.0)),
+        np.clip(X.feature("max_gap"), 0.0, 0.5),
+        np.log(np.clip(np.nan_to_num(X.feature("phi31_error"), nan=2.0), 0.01, 2.0)),
+        np.where(magnitude > _BRIGHTEST, magnitude, np.nan),
+        np.log(np.clip(sigma, 1e-3, 3.0)),
+    ]
+    return np.column_stack(columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Fitted scale model and conformal quantiles.
+
+    ``mean`` and ``scale`` standardise the covariates; beyond ``least`` and ``most``, the central 99 % of the
+    calibration stars in standard units, the scale model is not extrapolated. ``shrink``: factor by which the error of
+    the ensemble mean is smaller than that of its single members (ambiguity decomposition, Krogh & Vedelsby 1995).
+    ``scores`` (n,) and ``covariates`` (n, 6): normalised residuals and standardised quality covariates of the
+    calibration stars, kept for :meth:`adapted`.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    least: tuple[float, ...]
+    most: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    low: float
+    high: float
+    quantiles: tuple[float, ...]
+    shrink: float
+    n_stars: int
+    scores: Float32Array = field(repr=False, compare=False)
+    covariates: Float32Array = field(repr=False, compare=False)
+
+    @classmethod
+    def fit(
+        cls, X: Sequences, residual: FloatArray, sigma: FloatArray, *, shrink: float = 1.0, penalty: float = 10.0
+    ) -> Calibration:
+        """Learn from stars that the predicting models were not trained on.
+
+        Parameters
+        ----------
+        X : Sequences
+        residual : (N,) prediction minus label [dex]
+        sigma : (N,) the models' own standard deviations [dex]
+
+        Raises
+        ------
+        BadInput
+            if there are fewer than 30 stars.
+        """
+        if len(residual) < _MIN_STARS:
+            raise BadInput(f"calibration needs at least {_MIN_STARS} stars, found {len(residual)}.")
+        covariates = quality_covariates(X, sigma)
+        known = np.isfinite(covariates)
+        mean = np.where(known, covariates, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        deviation = np.where(known, covariates - mean, 0.0)
+        scale = np.maximum(np.sqrt(np.square(deviation).sum(axis=0) / np.maximum(known.sum(axis=0), 1)), 1e-6)
+        z = deviation / scale
+        least, most = np.quantile(z, [0.005, 0.995], axis=0)
+        z = np.clip(z, least, most)
+        # E log|r| of a Gaussian is log(sigma) - 0.635; tiny residuals are bounded so that they cannot dominate
+        size = np.log(np.maximum(np.abs(residual), 0.05 * np.median(np.abs(residual)) + 1e-9))
+        gram = z.T @ z + penalty * np.eye(z.shape[1])
+        coefficients = np.linalg.solve(gram, z.T @ (size - size.mean()))
+        log_scale = size.mean() + z @ coefficients
+        low, high = np.quantile(log_scale, [0.01, 0.99])
+        normalised = np.abs(residual) / np.exp(np.clip(log_scale, low, high))
+        n = len(residual)
+        quantiles = [float(np.sort(normalised)[min(int(np.ceil((n + 1) * level)), n) - 1]) for level in LEVELS]
+        return cls(
+            mean=tuple(mean), scale=tuple(scale), least=tuple(least), most=tuple(most),
+            coefficients=(float(size.mean()), *map(float, coefficients)), low=float(low), high=float(high),
+            quantiles=tuple(quantiles), shrink=float(shrink), n_stars=n,
+            scores=normalised.astype(np.float32), covariates=z.astype(np.float32),
+        )  # fmt: skip
+
+    def adapted(self, X: Sequences, sigma: FloatArray) -> Calibration:
+        """The same with quantiles for the population that X is a sample of (weighted conformal prediction).
+
+        Calibration stars are weighted by the ratio of the densities of target and calibration stars in the quality
+        covariates, which a logistic regression on them and their squares estimates; ratios are bounded to [0.1, 10].
+        Source: Tibshirani, Barber, Candes & Ramdas 2019, NeurIPS 32.
+
+        Raises
+        ------
+        BadInput
+            if X has fewer than 100 stars, or fewer than 50 calibration stars would effectively remain.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        if len(X) < _MIN_TARGET:
+            raise BadInput(f"adapting intervals needs at least {_MIN_TARGET} stars, found {len(X)}.")
+        own, target = self.covariates.astype(np.float64), self._standardised(X, sigma)
+        both = np.vstack([own, target])
+        side = np.repeat([0, 1], [len(own), len(target)])
+        model = LogisticRegression(C=0.1, max_iter=1000).fit(np.hstack([both, both**2]), side)
+        odds = model.decision_function(np.hstack([both, both**2])[: len(own)]) - np.log(len(target) / len(own))
+        weight = np.clip(np.exp(odds), 0.1, 10.0)
+        effective = float(weight.sum() ** 2 / np.square(weight).sum())
+        if effective < _MIN_EFFECTIVE:
+            raise BadInput(f"the stars are too unlike the calibration stars (of which {effective:.0f} would count).")
+        order = np.argsort(self.scores)
+        # the star to be predicted counts too, with a score that may be infinite
+        mass = np.cumsum(weight[order]) / (weight.sum() + weight.mean())
+        scores = self.scores[order]
+        quantiles = tuple(float(scores[min(int(np.searchsorted(mass, level)), len(scores) - 1)]) for level in LEVELS)
+        return replace(self, quantiles=quantiles)
+
+    def _standardised(self, X: Sequences, sigma: FloatArray) -> FloatArray:
+        """Covariates in standard units within the range of the calibration stars, (N, 6); unknown ones at the mean."""
+        z = (quality_covariates(X, sigma) - np.array(self.mean)) / np.array(self.scale)
+        return np.asarray(np.clip(np.nan_to_num(z, nan=0.0), np.array(self.least), np.array(self.most)))
+
+    def local_scale(self, X: Sequences, sigma: FloatArray) -> FloatArray:
+        """Relative error size of each star [dex], shape (N,)."""
+        z = self._standardised(X, sigma)
+        # einsum, not BLAS: a star's value must not depend on its neighbours
+        log_scale = self.coefficients[0] + np.einsum("nf,f->n", z, np.array(self.coefficients[1:]))
+        return np.asarray(self.shrink * np.exp(np.clip(log_scale, self.low, self.high)))
+
+    def error(self, X: Sequences, sigma: FloatArray) -> FloatArray:
+        """Half the width of the central 68 % interval, which single outliers do not rule [dex], shape (N,)."""
+        return self.half_width(X, sigma, 0.68)
+
+    def half_width(self, X: Sequences, sigma: FloatArray, level: float) -> FloatArray:
+        """Half-width of the central interval of nominal coverage ``level`` (one of LEVELS) [dex], shape (N,)."""
+        if level not in LEVELS:
+            raise BadInput(f"no quantile stored for level {level}; known: {', '.join(map(str, LEVELS))}.")
+        return self.local_scale(X, sigma) * self.quantiles[LEVELS.index(level)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plain numbers, for JSON."""
+        return {name: value for name, value in vars(self).items() if name not in _ARRAYS}
+
+    def arrays(self) -> dict[str, Float32Array]:
+        """What :meth:`to_dict` leaves out: one row a calibration star."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], arrays: dict[str, Float32Array]) -> Calibration:
+        """The inverse of :meth:`to_dict` and :meth:`arrays`."""
+        plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        return cls(**(plain | arrays))
+
+
+_ARRAYS = ("scores", "covariates")
+
+
+def cross_coverage(
+    X: Sequences,
+    residual: FloatArray,
+    sigma: FloatArray,
+    fold: npt.NDArray[np.int64],
+    levels: tuple[float, ...] = LEVELS,
+) -> pd.DataFrame:
+    """Observed coverage of intervals that were calibrated on the other folds: all stars, quarters by epochs, magnitude.
+
+    Parameters
+    ----------
+    X : Sequences
+    residual, sigma : (N,) out-of-fold prediction minus label, and the models' standard deviations [dex]
+    fold : (N,) fold of each star
+
+    Returns
+    -------
+    DataFrame
+        ``stars``, ``n``, ``median_error`` [dex], and ``coverage_50`` ... for every level.
+    """
+    half = np.full((len(levels), len(residual)), np.nan)
+    for held in np.unique(fold):
+        here = fold == held
+        fitted = Calibration.fit(X[~here], residual[~here], sigma[~here])
+        for row, level in enumerate(levels):
+            half[row, here] = fitted.half_width(X[here], sigma[here], level)
+    inside = np.abs(residual) <= half
+    groups = {"all": np.ones(len(residual), bool)}
+    groups |= _quarters(X.feature("n_epochs"), ".0f", "epochs") | _quarters(X.feature("zero_point"), ".1f", "mag")
+    error = half[list(levels).index(0.68)] if 0.68 in levels else np.full(len(residual), np.nan)
+    rows = [
+        {"stars": name, "n": int(members.sum()), "median_error": float(np.median(error[members]))}
+        | {f"coverage_{100 * level:.0f}": float(inside[row, members].mean()) for row, level in enumerate(levels)}
+        for name, members in groups.items()
+        if members.any()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _quarters(values: FloatArray, digits: str, unit: str) -> dict[str, npt.NDArray[np.bool_]]:
+    """Members of each quarter of the values, by what its limits are called."""
+    edges = np.unique(np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0]))
+    return {
+        f"{low:{digits}} to {high:{digits}} {unit}": (values >= low)
+        & ((values < high) if high < edges[-1] else (values <= high))
+        for low, high in pairwise(edges)
+    }

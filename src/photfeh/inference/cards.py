@@ -1,0 +1,93 @@
+"""Model cards: what a trained model was taught, how well it does, on which stars, and where it must not be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from photfeh.inference.ensemble import Ensemble
+
+__all__ = ["model_card", "weights_sha256"]
+
+_UNITS = "dex"
+
+
+def model_card(
+    ensemble: Ensemble, name: str, *, folder: str | Path | None = None, texts: Mapping[str, str] | None = None
+) -> str:
+    """Markdown text about a trained model, from what its training noted down.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    name : str
+        Title of the card.
+    folder : path, optional
+        The model folder, for the sha256 of its weights.
+    texts : mapping, optional
+        Further sections, heading to text: intended use, limits, citation, the command that remakes it.
+    """
+    notes = ensemble.notes
+    lines = [f"# {name}", ""]
+    if "n_stars" not in notes:
+        lines += [f"Published relations between period, Fourier parameters and [Fe/H]; training: {notes['training']}."]
+    else:
+        low, high = notes["feh_range"]
+        how, types = notes["training"], " and ".join(ensemble.types)
+        lines += [
+            f"{len(ensemble.members)} members of the model `{ensemble.name}`, averaged; for {types}.",
+            "",
+            f"- Truth of the labels: {notes['truth']}.",
+            f"- Training stars: {notes['n_stars']:,}, [Fe/H] from {low:.2f} to {high:.2f}; {_counts(notes)}.",
+            f"- Cuts: {', '.join(notes.get('cuts') or ['none'])}.",
+            f"- Input: representation `{ensemble.representation.kind}`, weights of the stars: {how['weighting']}.",
+            f"- Parameters: {', '.join(f'{key}={value}' for key, value in how['params'].items())}; seed {how['seed']}.",
+        ]
+        lines += ["", f"## Accuracy out of fold [{_UNITS}]", "", *_table(notes.get("scores", []))]
+        lines += [
+            "",
+            "Of one member, on stars that it has not seen; the average of the members is a little better.",
+            "",
+            "## Coverage of the intervals, calibrated on the other folds",
+            "",
+            *_table(notes.get("coverage", [])),
+        ]
+    for heading, text in (texts or {}).items():
+        lines += ["", f"## {heading}", "", text]
+    if "environment" in notes:
+        made = notes["environment"]
+        versions = ", ".join(f"{key} {value}" for key, value in made["versions"].items())
+        lines += [
+            "",
+            "## Made with",
+            "",
+            f"{versions}; Python {made['python']}, {made['platform']}, {made['date'][:10]}.",
+        ]
+        lines += [f"Data set (sha256 of its star table): {notes['dataset_sha256']}."]
+    if folder is not None:
+        lines += [f"Weights (sha256): {weights_sha256(folder)}."]
+    return "\n".join(lines) + "\n"
+
+
+def weights_sha256(folder: str | Path) -> str:
+    """One hash over all weight files of a model folder, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*.safetensors")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _counts(notes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in notes.get("type_counts", {}).items())
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return ["not recorded"]
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    for row in rows:
+        cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines

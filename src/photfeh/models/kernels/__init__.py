@@ -1,0 +1,1 @@
+"""Compiled kernels of the models, one file a family."""

@@ -1,0 +1,387 @@
+"""Light curves from files, folders and tables, whole or in chunks of bounded memory; and back to Parquet."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from photfeh.core.errors import BadFile, BadInput, PhotfehWarning
+from photfeh.core.lightcurves import IntArray, LightCurves
+from photfeh.readers.files import PARSER_ERRORS, READERS, is_supported, read_schema, read_table, suffix_of, unreadable
+from photfeh.readers.layouts import Columns, find_columns, unknown_band
+from photfeh.readers.points import Origin, check_schema_band, drop_unidentified, source_ids, to_lightcurves
+from photfeh.readers.tables import as_table, is_list, leaf_names, tidy
+
+__all__ = ["iter_lightcurves", "read_lightcurves", "to_long", "write_lightcurves"]
+
+_WHOLE_BELOW = 20_000_000  # rows; a Parquet file that is not sorted by star is read whole up to this size
+_POINTS_PER_BATCH = 262_144
+_STARS_PER_BATCH = 2_048  # rows of a file with one row a star
+_NAMED_FAILURES = 20
+
+
+def read_lightcurves(source: object, *, band: str = "G") -> LightCurves:
+    """Read the light curves of one or many stars.
+
+    Parameters
+    ----------
+    source : path, pattern, list of paths, table or LightCurves
+        A file of any supported kind (:data:`photfeh.readers.READERS`) with one star or many; a folder, of
+        which all supported files are read in sorted order; a pattern such as ``"epochs/*.csv"``; several of
+        these in a list; a pandas DataFrame, astropy Table or pyarrow Table; or LightCurves, which come back
+        as they are.
+    band : str
+        Passband to take where there are several.
+
+    Returns
+    -------
+    LightCurves
+        Every star that occurs, in order of first appearance; one without any usable point has none. Points of
+        a star that is in several files are joined.
+
+    Raises
+    ------
+    BadFile
+        if a single file cannot be read, or nothing of a folder, pattern or list can.
+    BadInput, MissingColumn, BadColumn
+        if a single file or a table is of no known layout, or has no such band.
+
+    Warns
+    -----
+    PhotfehWarning
+        for each file of several that cannot be read (the others are), and for what was repaired or left out.
+    """
+    if isinstance(source, LightCurves):
+        return source
+    if not isinstance(source, (str, os.PathLike, list, tuple)):
+        return to_lightcurves(as_table(source), band=band)
+    files, several = _files(source)
+    if not several:
+        return _read_file(files[0], band)
+    parts, failures = [], []
+    for file in files:
+        try:
+            parts.append(_read_file(file, band))
+        except BadInput as error:
+            failures.append(str(error))
+    if not parts:
+        raise BadFile(f"none of the {len(files)} files could be read; the first: {failures[0]}")
+    _warn_of(failures)
+    return _join(parts)
+
+
+def iter_lightcurves(source: object, *, band: str = "G", stars_per_chunk: int = 20_000) -> Iterator[LightCurves]:
+    """Read light curves in chunks; Parquet files of any size in bounded memory.
+
+    The chunks together are what :func:`read_lightcurves` gives. A Parquet file (or a folder of them) is
+    streamed if the points of each star stand together; else it is read whole if it is small, and refused if
+    it is not. Other formats and tables in memory are read whole and then cut.
+
+    Parameters
+    ----------
+    source, band
+        As for :func:`read_lightcurves`.
+    stars_per_chunk : int
+        Stars in each chunk; the last may have fewer.
+
+    Yields
+    ------
+    LightCurves
+
+    Raises
+    ------
+    BadInput
+        before the first chunk, if the rows of a large file are not ordered by star; and as
+        :func:`read_lightcurves`.
+    """
+    if stars_per_chunk < 1:
+        raise BadInput(f"stars_per_chunk must be at least 1, found {stars_per_chunk}.")
+    stream = _stream(source, band)
+    yield from _rechunk([read_lightcurves(source, band=band)] if stream is None else stream, stars_per_chunk)
+
+
+def write_lightcurves(lcs: LightCurves, path: str | Path) -> None:
+    """Write light curves to Parquet, one row a star with list columns, for :func:`read_lightcurves`.
+
+    Raises
+    ------
+    BadFile
+        if the suffix is not ``.parquet`` or ``.pq``.
+    """
+    path = Path(path)
+    if suffix_of(path) not in {".parquet", ".pq"}:
+        raise BadFile(f"{path}: light curves are written to Parquet. Give the name the suffix '.parquet'.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    # small row groups, so that a reader can stream; renamed at the end, so that no half file bears the name
+    pq.write_table(lcs.to_arrow(), unfinished, compression="zstd", row_group_size=_STARS_PER_BATCH)
+    unfinished.replace(path)
+
+
+def to_long(lcs: LightCurves) -> pa.Table:
+    """One row a point: source_id, band, time (or phase), mag, mag_error, as in Gaia's long layout.
+
+    Stars without points have no row. An error that is not known is null.
+    """
+    return pa.table(
+        {
+            "source_id": pa.array(np.repeat(lcs.source_id, lcs.n_epochs)),
+            "band": pa.array(np.full(len(lcs.time), lcs.band, dtype=object), pa.string()),
+            "phase" if lcs.folded else "time": pa.array(lcs.time),
+            "mag": pa.array(lcs.mag),
+            "mag_error": pa.array(lcs.mag_error, mask=np.isnan(lcs.mag_error)),
+        }
+    )
+
+
+# ---------------------------------------------------------------------- which files
+def _files(source: str | os.PathLike[str] | Iterable[object]) -> tuple[list[Path], bool]:
+    """The files meant, and whether they are several (so that one bad file is no reason to stop)."""
+    if not isinstance(source, (str, os.PathLike)):
+        found = [file for entry in source for file in _files(_as_path(entry))[0]]
+        if not found:
+            raise BadFile("the list of files is empty. Name at least one file.")
+        return list(dict.fromkeys(found)), True
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.is_file() and is_supported(file))
+        if not found:
+            raise BadFile(
+                f"{path} holds no file of a known kind ({', '.join(READERS)}). Name another folder, or a "
+                f"pattern such as '{path}/**/*.csv' to take files of folders below it."
+            )
+        return found, True
+    if not path.exists() and glob.has_magic(str(path)):
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+        found = [file for file in found if file.is_file() and is_supported(file)]
+        if not found:
+            raise BadFile(f"no file of a known kind matches {path}. Check the pattern and the folder.")
+        return found, True
+    return [path], False
+
+
+def _as_path(entry: object) -> str | os.PathLike[str]:
+    if isinstance(entry, (str, os.PathLike)):
+        return entry
+    raise BadInput(f"a list of files must hold paths, found {type(entry).__name__}. Give tables one at a time.")
+
+
+def _warn_of(failures: list[str]) -> None:
+    for failure in failures[:_NAMED_FAILURES]:
+        warnings.warn(f"{failure} (file left out)", PhotfehWarning, stacklevel=3)
+    if len(failures) > _NAMED_FAILURES:
+        more = len(failures) - _NAMED_FAILURES
+        warnings.warn(f"{more} more files could not be read and were left out.", PhotfehWarning, stacklevel=3)
+
+
+# ---------------------------------------------------------------------- whole files
+def _read_file(path: Path, band: str) -> LightCurves:
+    schema = read_schema(path)
+    names = None if schema is None else find_columns(schema.names, band, str(path)).names
+    table = read_table(path, columns=names)
+    columns = find_columns(table.column_names, band, str(path))
+    return to_lightcurves(table, band=band, origin=_origin(path, columns))
+
+
+def _origin(path: Path, columns: Columns) -> Origin:
+    """The identifier is the last number of the file name, where no column holds it."""
+    if columns.source_id is not None:
+        return Origin(str(path))
+    numbers = re.findall(r"\d+", path.name[: len(path.name) - len(suffix_of(path))])
+    if not numbers or int(numbers[-1]) >= 2**63:
+        raise BadFile(
+            f"{path} has no column 'source_id' and no identifier in its name. Add the column, or name the "
+            "file by its star, such as '1204518424202454272.csv'."
+        )
+    return Origin(str(path), int(numbers[-1]))
+
+
+def _check_one_kind(folded: Iterable[bool]) -> None:
+    if len(set(folded)) > 1:
+        raise BadInput("some files hold times and others phases. Read them apart: a folded curve has no epochs.")
+
+
+def _join(parts: list[LightCurves]) -> LightCurves:
+    """All stars; the points of one that occurs in several parts together, each point once."""
+    _check_one_kind(part.folded for part in parts)
+    stars = np.concatenate([part.source_id for part in parts])
+    unique, first = np.unique(stars, return_index=True)
+    if len(unique) == len(stars):
+        return LightCurves.concatenate(parts)
+    ids = np.concatenate([np.repeat(part.source_id, part.n_epochs) for part in parts])
+    time, mag, error = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("time", "mag", "mag_error")
+    )
+    file = np.repeat(np.arange(len(parts)), [len(part.time) for part in parts])
+    order = np.lexsort((file, mag, time, ids))
+    same_point = np.logical_and.reduce([np.diff(values[order]) == 0 for values in (ids, time, mag)])
+    again = np.zeros(len(ids), bool)
+    again[order[1:]] = same_point & (np.diff(file[order]) != 0)
+    if again.any():
+        warnings.warn(
+            f"{int(again.sum())} points stand in more than one file, first of star {ids[again][0]}; each is "
+            "taken once. Leave out the files that repeat others.",
+            PhotfehWarning,
+            stacklevel=3,
+        )
+    first_part, new = parts[0], ~again
+    joined = LightCurves.from_points(
+        ids[new], time[new], mag[new], error[new], band=first_part.band, folded=first_part.folded
+    )
+    return joined.reindex(stars[np.sort(first)])
+
+
+# ---------------------------------------------------------------------- streaming
+@dataclass(frozen=True)
+class _Plan:
+    """A Parquet file that can be streamed, the columns to read, and the identifiers of its runs of rows."""
+
+    path: Path
+    columns: Columns
+    rows: int
+    runs: IntArray
+
+
+def _stream(source: object, band: str) -> Iterator[LightCurves] | None:
+    """Light curves of the source part by part, each star in one part; None if it has to be read whole."""
+    if not isinstance(source, (str, os.PathLike, list, tuple)):
+        return None
+    files, several = _files(source)
+    if not all(suffix_of(file) in {".parquet", ".pq"} for file in files):
+        return None
+    plans: list[_Plan] = []
+    failures: list[str] = []
+    for file in files:
+        try:
+            plan = _plan(file, band)
+        except BadInput as error:
+            if not several:
+                raise
+            failures.append(str(error))
+            continue
+        if plan is None:
+            return None
+        plans.append(plan)
+    if not plans:
+        raise BadFile(f"none of the {len(files)} files could be read; the first: {failures[0]}")
+    _check_one_kind(plan.columns.time is None for plan in plans)
+    again = _first_repeated(np.concatenate([plan.runs for plan in plans]))
+    if again is None:
+        _warn_of(failures)
+        return _stream_files(plans, band, several=several)
+    rows = sum(plan.rows for plan in plans)
+    if rows < _WHOLE_BELOW:
+        return None
+    raise BadInput(
+        f"{plans[0].path}: the rows of star {again} do not stand together, and {rows} rows are too many to "
+        "sort here. Sort by source_id and write again."
+    )
+
+
+def _plan(path: Path, band: str) -> _Plan | None:
+    """None where the rows have no identifier but the file's name."""
+    schema = read_schema(path)
+    if schema is None:
+        return None
+    columns = find_columns(schema.names, band, str(path))
+    if columns.source_id is None:
+        return None
+    check_schema_band(schema, band, str(path))
+    rows = pq.read_metadata(path).num_rows
+    if rows == 0:
+        raise BadFile(f"{path} holds no rows. Fetch or write it again, or leave it out.")
+    if columns.band is not None and not is_list(schema.field(columns.band).type):
+        _check_band(path, columns.band, band)
+    return _Plan(path, columns, rows, _runs(path, columns.source_id))
+
+
+def _check_band(path: Path, name: str, band: str) -> None:
+    """Raise if no row is in the band; stops at the first that is."""
+    found: dict[str, None] = {}
+    for table in _batches(path, [name], _POINTS_PER_BATCH):
+        found |= dict.fromkeys(str(value).strip() for value in table[0].unique().to_pylist() if value is not None)
+        if band in found:
+            return
+    raise unknown_band(band, found, str(path))
+
+
+def _runs(path: Path, name: str) -> IntArray:
+    """The identifier of every run of rows of one star: 8 bytes a star if its rows stand together."""
+    runs: list[IntArray] = []
+    for table in _batches(path, [name], _POINTS_PER_BATCH):
+        ids = source_ids(table[0].drop_null(), str(path))
+        starts = np.concatenate([[True], np.diff(ids) != 0])[: len(ids)]
+        if runs and len(ids):
+            starts[0] = ids[0] != runs[-1][-1]
+        if starts.any():
+            runs.append(ids[starts])
+    return np.concatenate(runs) if runs else np.zeros(0, np.int64)
+
+
+def _first_repeated(ids: IntArray) -> int | None:
+    if np.all(np.diff(ids) > 0):
+        return None
+    unique, counts = np.unique(ids, return_counts=True)
+    return int(unique[counts > 1][0]) if len(unique) < len(ids) else None
+
+
+def _batches(path: Path, names: list[str], size: int) -> Iterator[pa.Table]:
+    """Tidy tables of at most ``size`` rows with these columns."""
+    try:
+        # buffered: else all pages of a row group are held, and a file may be one single row group
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            leaves = leaf_names(file.schema_arrow)
+            for batch in file.iter_batches(batch_size=size, columns=sorted({leaves[name] for name in names})):
+                yield tidy(pa.Table.from_batches([batch])).select(names)
+    except PARSER_ERRORS as error:
+        raise unreadable(path, error) from error
+
+
+def _stream_files(plans: list[_Plan], band: str, *, several: bool) -> Iterator[LightCurves]:
+    for plan in plans:
+        try:
+            yield from _stream_file(plan, band)
+        except BadInput as error:
+            if not several:
+                raise
+            _warn_of([str(error)])
+
+
+def _stream_file(plan: _Plan, band: str) -> Iterator[LightCurves]:
+    """One Parquet file in parts; the last star of a batch waits for the next, which may hold more of it."""
+    origin, name = Origin(str(plan.path)), str(plan.columns.source_id)
+    size = _STARS_PER_BATCH if plan.rows == len(plan.runs) else _POINTS_PER_BATCH
+    waiting: pa.Table | None = None
+    for batch in _batches(plan.path, plan.columns.names, size):
+        table = drop_unidentified(batch if waiting is None else pa.concat_tables([waiting, batch]), name, origin)
+        ids = source_ids(table[name], origin.name)
+        last = int(np.flatnonzero(ids != ids[-1])[-1]) + 1 if np.any(ids != ids[-1:]) else 0
+        waiting = table.slice(last)
+        if last:
+            yield to_lightcurves(table.slice(0, last), band=band, origin=origin, check_band=False)
+    if waiting is not None and waiting.num_rows:
+        yield to_lightcurves(waiting, band=band, origin=origin, check_band=False)
+
+
+def _rechunk(parts: Iterable[LightCurves], size: int) -> Iterator[LightCurves]:
+    waiting: list[LightCurves] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) < size:
+            continue
+        whole = LightCurves.concatenate(waiting)
+        full = len(whole) // size * size
+        for start in range(0, full, size):
+            yield whole[start : start + size]
+        waiting = [whole[full:]] if full < len(whole) else []
+    if waiting:
+        yield LightCurves.concatenate(waiting)

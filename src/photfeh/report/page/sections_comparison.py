@@ -1,0 +1,386 @@
+"""Sections of a comparison of models; a section is None where its input is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from photfeh.report.figures import models as figures_comparison
+from photfeh.report.figures import predictions as figures
+from photfeh.report.figures import stars as figures_stars
+from photfeh.report.page import explorer, tables
+from photfeh.report.page.blocks import Drawing, Section, draw, label
+from photfeh.report.page.data import TRUTH_NOTES
+from photfeh.report.page.explorer import score_predictions
+from photfeh.report.page.sections_scores import OUTLIERS
+from photfeh.report.page.tables import Cell, Heading, Table
+from photfeh.validation.comparison import Comparison
+
+__all__ = ["comparison_sections"]
+
+_INTERVAL = "95 % interval"
+_ALONG = {"n_epochs": "epochs", "period": "period (d)", "zero_point": "mean magnitude (mag)"}
+
+
+def comparison_sections(one: Comparison, *, key: str, named: bool) -> list[Section]:
+    """The sections of one data set; ``key`` begins their identifiers, ``named`` puts its name into their titles."""
+    found = [
+        _results(one, key),
+        _predicted(one),
+        _significance(one, key),
+        _spline(one),
+        _optimism(one),
+        _external(one),
+        _groups(one),
+        _residuals(one, key),
+        _calibration(one, key),
+        _cost(one, key),
+        _making(one),
+    ]
+    return [
+        replace(section, key=f"{key}-{section.key}", title=f"{one.name}: {section.title}" if named else section.title)
+        for section in found
+        if section is not None
+    ]
+
+
+def _results(one: Comparison, key: str) -> Section:
+    """The founding tables, and what they say at one look."""
+    runs = ", ".join(folder.name for folder in one.folders)
+    repeats = "" if one.n_repeats == 1 else f", {one.n_repeats} repeats"
+    text = [
+        f"{one.n_stars:,} stars in {one.n_folds} folds{repeats}, {one.protocol} protocol; runs {runs}. "
+        f"Truth: {one.truth}. {TRUTH_NOTES.get(one.truth, '')}".strip(),
+        "Training: stars that were fitted. Validation: stars that took no part in fitting. The rank goes by validation "
+        "rmse. Errors in dex; r², wrmse and wmae are weighted.",
+    ]
+    if one.truth == "same-curve formula" and "relation" in set(one.metrics["model"]):
+        text.append("The model “relation” repeats the labels: it has no rank and enters no test.")
+    folded = [_founding(f"Paper protocol, {kind} (optimistic)", table) for kind, table in one.founding_paper.items()]
+    if len(one.failures):
+        folded.append(_plain("Parts that could not be fitted", one.failures))
+    return Section(
+        key="results",
+        title="Results",
+        text=tuple(text),
+        drawings=_scores(one, key),
+        tables=tuple(_founding(f"Models on {kind}", table) for kind, table in one.founding.items()),
+        folded=tuple(folded),
+    )
+
+
+def _scores(one: Comparison, key: str) -> tuple[Drawing, ...]:
+    """All that have a rank, beside the external predictions where these are of one set of stars."""
+    ranked = _ranked(one)
+    names = zip(one.metrics["model"], one.metrics["representation"], strict=True)
+    shown = one.metrics[[name in ranked for name in names]]
+    theirs = set(one.external["external_rmse"]) if len(one.external) else set()
+    reference = (one.external_name, float(theirs.pop())) if len(theirs) == 1 else None
+    if shown.empty:
+        return ()
+    ax = figures_comparison.model_scores(shown, reference=reference)
+    return (draw(f"{key}-scores", ax, "", "Validation rmse of every model on every representation."),)
+
+
+def _predicted(one: Comparison) -> Section:
+    """The interactive plot of the best models."""
+    keys = _order(one)
+    scored = one.out_of_fold[one.out_of_fold["part"] == "score"]
+    best = score_predictions(one.out_of_fold, keys[0])
+    first = (best["feh_pred"] - best["feh_true"]).abs().sort_values(ascending=False).index[:OUTLIERS]
+    curves = None if one.dataset is None else explorer.shown_curves(one.dataset, scored)
+    content = explorer.explorer_data(one.out_of_fold, keys, stars=one.stars, curves=curves, first=first)
+    return Section(
+        key="predicted",
+        title="Predicted against true",
+        explorer=Markup(explorer.embedded_json(content)),
+        explorer_note=explorer.sample_note(content, len(keys)),
+    )
+
+
+def _founding(caption: str, table: pd.DataFrame) -> Table:
+    """The founding table, the best validation value of each row in bold."""
+    columns: list[tuple[str, str]] = [(str(key[0]), str(key[1])) for key in table.columns.to_list()]
+    heads = (Heading("metric"), *(Heading(f"{model}\n{kind}", True) for model, kind in columns))
+    ranked = np.isfinite(table.loc["rank"].to_numpy(np.float64))  # validation columns of models that have a rank
+    rows = []
+    for metric in table.index:
+        values = table.loc[metric].to_numpy(np.float64)
+        candidates = np.where(ranked, values, np.nan)
+        best = np.nan
+        if metric != "rank" and np.isfinite(candidates).sum() > 1:
+            best = np.nanmax(candidates) if metric == "r2" else np.nanmin(candidates)
+        digits = 0 if metric == "rank" else 4
+        cells = (tables.number(v, digits, best=bool(c == best)) for v, c in zip(values, candidates, strict=True))
+        rows.append((tables.text({"r2": "r²"}.get(str(metric), metric)), *cells))
+    return Table(caption, heads, tuple(rows))
+
+
+def _significance(one: Comparison, key: str) -> Section | None:
+    if not len(one.pairs):
+        return None
+    drawings = []
+    for number, (kind, ranks) in enumerate(one.ranks.items()):
+        caption = (
+            f"Average rank over {ranks.n_blocks} folds. Bars join models that Nemenyi's test cannot tell apart; "
+            f"Friedman p = {ranks.p:.2g}."
+        )
+        drawings.append(draw(f"{key}-ranks-{number}", figures_comparison.critical_difference(ranks), kind, caption))
+    text = (
+        "Pairs of models on the stars that all of them predict: ratio of rmse, the better over the other, with the "
+        "interval of a paired bootstrap over stars; where it holds 1, the difference may be chance among stars. The "
+        "corrected resampled t-test (Nadeau & Bengio 2003) adds what changes from one training set to the next; Holm’s "
+        "p is adjusted for the number of pairs. Folds share training stars, so the diagram of ranks (Demšar 2006) is "
+        "bolder than that test."
+    )
+    captions = {kind: f"Pairs on {kind}" for kind in one.founding}
+    parts = [
+        _pairs(caption, one.pairs[one.pairs["representation"] == kind], across=False)
+        for kind, caption in captions.items()
+    ]
+    return Section(
+        key="significance",
+        title="Is the difference real?",
+        text=(text,),
+        drawings=tuple(drawings),
+        folded=tuple(table for table in parts if table.rows),
+    )
+
+
+def _pairs(caption: str, pairs: pd.DataFrame, *, across: bool) -> Table:
+    """Pairs of models on one representation, or (``across``) of representations of one model."""
+    first, other = ("representation", "other_representation") if across else ("model", "other")
+    heads = (
+        *((Heading("model"),) if across else ()),
+        Heading("with" if across else "model"),
+        Heading("without" if across else "other"),
+        *(Heading(name, True) for name in ("stars", "rmse", "other rmse", "ratio", _INTERVAL, "t", "p", "p (Holm)")),
+    )
+    rows = []
+    for row in pairs.to_dict("records"):
+        errors = (tables.number(row["rmse"]), tables.number(row["other_rmse"]), tables.number(row["ratio"], 3))
+        tests = (tables.number(row["t"], 2), tables.number(row["p"], 4), tables.number(row["p_holm"], 4))
+        names = (*((tables.text(row["model"]),) if across else ()), tables.text(row[first]), tables.text(row[other]))
+        rows.append(
+            (*names, tables.number(row["n"], 0), *errors, _range(row["ratio_low"], row["ratio_high"], 3), *tests)
+        )
+    return Table(caption, heads, tuple(rows))
+
+
+def _range(low: float, high: float, digits: int) -> Cell:
+    """An interval, sorted by its middle."""
+    if not np.isfinite([low, high]).all():
+        return Cell("–")
+    return Cell(f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−"), repr((low + high) / 2))
+
+
+def _spline(one: Comparison) -> Section | None:
+    if not len(one.spline):
+        return None
+    text = (
+        "Each model on two representations of the same light curves. A ratio below 1 says that the representation "
+        "under “with” gives the smaller rmse; it is decided where the interval does not hold 1. raw: the observed "
+        "points; raw-spline: the smoothed curve, magnitudes as observed; spline: the smoothed curve minus its mean. "
+        "Models of the Fourier parameters see no sequence: their ratio is exactly 1."
+    )
+    return Section(
+        key="spline",
+        title="Does the spline help?",
+        text=(text,),
+        tables=(_pairs("One model, two representations", one.spline, across=True),),
+    )
+
+
+def _optimism(one: Comparison) -> Section | None:
+    if not len(one.optimism):
+        return None
+    rows = [
+        (
+            tables.text(row["model"]), tables.text(row["representation"]),
+            tables.number(row["nested_rmse"]), tables.number(row["paper_rmse"]), tables.number(row["optimism"]),
+            _range(row["optimism_low"], row["optimism_high"], 4), tables.number(row["n"], 0),
+        )
+        for row in one.optimism.to_dict("records")
+    ]  # fmt: skip
+    heads = (
+        Heading("model"),
+        Heading("data"),
+        *(Heading(name, True) for name in ("nested rmse", "paper rmse", "optimism", _INTERVAL, "stars")),
+    )
+    text = (
+        "Nested minus paper rmse: how much too good the scores become when training is stopped on the scored stars. "
+        "Models that do not stop early fit the same stars under both protocols, and have none."
+    )
+    return Section(
+        key="optimism",
+        title="Optimism of the paper protocol",
+        text=(text,),
+        tables=(Table("Nested against paper", heads, tuple(rows)),),
+    )
+
+
+def _external(one: Comparison) -> Section | None:
+    if not len(one.external):
+        return None
+    rows = [
+        (
+            tables.text(label((row["model"], row["representation"]))),
+            *(tables.number(row[name]) for name in ("rmse", "mae", "bias")),
+            *(tables.number(row[f"external_{name}"]) for name in ("rmse", "mae", "bias")),
+            tables.number(row["ratio"], 3), _range(row["ratio_low"], row["ratio_high"], 3), tables.number(row["n"], 0),
+        )
+        for row in one.external.to_dict("records")
+    ]  # fmt: skip
+    names = ("rmse", "mae", "bias", "their rmse", "their mae", "their bias", "ratio of rmse", _INTERVAL, "stars")
+    heads = (Heading("model"), *(Heading(name, True) for name in names))
+    text = (
+        f"The models and {one.external_name}, on the stars that both predict. A ratio below 1 is in favour of the "
+        "model. If the others were fitted on these stars, their scores are not out of sample."
+    )
+    return Section(
+        key="external",
+        title="Comparison with other predictions",
+        text=(text,),
+        tables=(Table(f"Beside {one.external_name}", heads, tuple(rows)),),
+    )
+
+
+def _groups(one: Comparison) -> Section:
+    """Rmse by group of stars, bias folded away."""
+    keys, ranked = _order(one), _ranked(one)
+    found: dict[str, list[Table]] = {"rmse": [], "bias": []}
+    for metric, made in found.items():
+        for name, part in one.groups.groupby("property", sort=False):
+            wide = part.pivot(index=["model", "representation"], columns="group", values=metric)
+            wide = wide.reindex(index=keys, columns=part["group"].unique())
+            best = wide.loc[[key in ranked for key in keys]].abs().min().to_dict()
+            counts = part.groupby("group")["n"].max().to_dict()
+            made.append(_by_group(f"{metric} by {name}", wide, best, counts))
+    text = "Scored stars in groups: half a dex of the label, quarters of equal numbers, types. Errors in dex."
+    return Section(
+        key="groups",
+        title="For which stars?",
+        text=(text,),
+        tables=tuple(found["rmse"]),
+        folded=tuple(found["bias"]),
+    )
+
+
+def _by_group(
+    caption: str, wide: pd.DataFrame, best: Mapping[Hashable, float], counts: Mapping[Hashable, int]
+) -> Table:
+    """Models in rows, groups in columns with their numbers of rows; the best of a group marked."""
+    heads = [Heading(f"{group}\nn = {counts[group]:,}".replace("-", "−"), True) for group in wide.columns]
+    rows = [
+        (tables.text(label(key)), *(tables.number(v, best=abs(v) == best[group]) for group, v in row.items()))
+        for key, row in zip(wide.index, wide.to_dict("records"), strict=True)
+    ]
+    return Table(caption, (Heading("model"), *heads), tuple(rows))
+
+
+def _ranked(one: Comparison) -> set[tuple[str, str]]:
+    """Every model that has a rank: one that repeats the labels has none."""
+    return {(name, kind) for kind in one.founding for name in one.ranking(kind)}
+
+
+def _order(one: Comparison) -> list[tuple[str, str]]:
+    """Every model on every representation, smallest rmse first; one that repeats the labels last."""
+    score = one.metrics[one.metrics["part"] == "score"]
+    keys = list(zip(score["model"].astype(str), score["representation"].astype(str), strict=True))
+    ranked = _ranked(one)
+    return sorted(keys, key=lambda key: key not in ranked)
+
+
+def _residuals(one: Comparison, key: str) -> Section:
+    """Residuals of the best model along what may rule them, and the stars in the Bailey diagram."""
+    best = _order(one)[0]
+    stars = score_predictions(one.out_of_fold, best)
+    residual = stars["feh_pred"] - stars["feh_true"]
+    drawings: list[Drawing] = [
+        draw(f"{key}-residual-feh", figures.residuals(stars["feh_true"], residual, label="true [Fe/H] (dex)"), "", "")
+    ]
+    about = pd.DataFrame(index=stars.index)
+    if one.stars is not None:
+        about = one.stars.drop_duplicates("source_id").set_index("source_id").reindex(stars.index)
+    for name, title in _ALONG.items():
+        if name in about and about[name].notna().any():
+            ax = figures.residuals(about[name], residual, label=title)
+            drawings.append(draw(f"{key}-residual-{name}", ax, "", ""))
+    if {"period", "peak_to_peak_g"} <= set(about.columns):
+        ax = figures_stars.bailey(about["period"], about["peak_to_peak_g"], about.get("type"))
+        drawings.append(draw(f"{key}-bailey", ax, "Period-amplitude diagram.", "The scored stars."))
+    text = f"Predicted minus true [Fe/H] of {label(best)}, the best model; repeats averaged."
+    return Section(key="residuals", title="Residuals of the best model", text=(text,), drawings=tuple(drawings))
+
+
+def _calibration(one: Comparison, key: str) -> Section | None:
+    """The best model that gives errors."""
+    for best in _order(one):
+        stars = score_predictions(one.out_of_fold, best)
+        if "feh_pred_error" in stars and len(stars) and (stars["feh_pred_error"] > 0).any():
+            ax = figures_comparison.pit_histogram(stars["feh_true"], stars["feh_pred"], stars["feh_pred_error"])
+            text = (
+                f"Where the labels fall in the distributions that {label(best)} predicts (Gaussian, before the "
+                "calibration that a trained ensemble gets): flat if the errors are right, a hill if they are too "
+                "large, a bowl if too small."
+            )
+            drawings = (draw(f"{key}-pit", ax, "", "Band: 95 % of the bars, were the errors right."),)
+            return Section(key="calibration", title="Are the errors right?", text=(text,), drawings=drawings)
+    return None
+
+
+def _cost(one: Comparison, key: str) -> Section:
+    names = ("rmse", "mae", "fits", "mean fit (s)", "all fits (s)", "1,000 stars (s)")
+    columns = ("rmse", "mae", "fits", "fit_seconds", "total_fit_seconds", "predict_seconds_per_1000")
+    digits = (4, 4, 0, 2, 1, 4)
+    rows = [
+        (
+            tables.text(row["model"]),
+            tables.text(row["representation"]),
+            *(tables.number(row[column], places) for column, places in zip(columns, digits, strict=True)),
+        )
+        for row in one.cost.to_dict("records")
+    ]
+    heads = (Heading("model"), Heading("data"), *(Heading(name, True) for name in names))
+    best = one.cost.drop_duplicates("model")  # sorted by rmse
+    ax = figures_comparison.accuracy_against_cost(best["model"].tolist(), best["fit_seconds"], best["rmse"])
+    machines = ", ".join(one.processors)
+    text = f"Seconds on {machines}, as they were measured during the runs."
+    if len(one.processors) > 1:
+        text += " The runs were made on different machines: their times do not compare."
+    return Section(
+        key="cost",
+        title="Accuracy and cost",
+        text=(text,),
+        drawings=(draw(f"{key}-cost", ax, "", "Each model on its best data; lower left is better."),),
+        tables=(Table("Cost beside accuracy", heads, tuple(rows)),),
+    )
+
+
+def _making(one: Comparison) -> Section:
+    """Every run in a line; its whole configuration and environment folded away."""
+    heads = ("run", "protocol", "folds", "repeats", "seed", "weights", "photfeh", "processor", "finished")
+    rows, folded = [], []
+    for folder, made in zip(one.folders, one.made, strict=True):
+        how, where = made.get("validation", {}), made["environment"]
+        values = [how.get(name) for name in ("protocol", "folds", "repeats", "seed", "weighting")]
+        values += [where.get("versions", {}).get("photfeh"), where.get("processor"), str(where.get("date", ""))[:16]]
+        rows.append((tables.text(folder.name), *(tables.text(value) for value in values)))
+        folded.append(tables.settings_table(f"Configuration and environment of {folder.name}", made))
+    sha = one.made[0]["dataset"]["stars_sha256"]
+    return Section(
+        key="making",
+        title="How it was made",
+        text=(f"SHA-256 of the data set’s star table: {sha}.",),
+        tables=(Table("Runs", tuple(Heading(name) for name in heads), tuple(rows)),),
+        folded=tuple(folded),
+    )
+
+
+def _plain(caption: str, table: pd.DataFrame) -> Table:
+    rows = tuple(tuple(tables.text(value) for value in row) for row in table.itertuples(index=False))
+    return Table(caption, tuple(Heading(str(name)) for name in table.columns), rows)

@@ -1,0 +1,1 @@
+"""From light curves to labelled samples: measure, type, label, select, represent, store."""

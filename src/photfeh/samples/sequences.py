@@ -1,0 +1,221 @@
+"""The third noun: what a model sees of each star, and the settings that made it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from photfeh.core.errors import BadInput, UnknownName
+from photfeh.samples.measure import N_HARMONICS, Measurement
+from photfeh.signal.fold import align_phases
+from photfeh.signal.spline import smooth_founding, smooth_periodic
+
+__all__ = [
+    "FEATURES",
+    "REPRESENTATIONS",
+    "SHAPE_FEATURES",
+    "Representation",
+    "Sequences",
+    "build_sequences",
+    "shape_features",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+SHAPE_FEATURES = (
+    "period",
+    "amplitude1",
+    *(f"{part}{k}" for k in range(2, N_HARMONICS + 1) for part in ("cos", "sin")),
+)
+"""Period [d], A_1 [mag], and R_k1 cos(phi_k1), R_k1 sin(phi_k1) of the regularised decomposition: smooth in the curve,
+free of phase wraps."""
+
+_FROM_TABLE = (
+    "phi31",
+    "phi31_error",
+    "a2",
+    "a2_error",
+    "n_epochs",
+    "max_gap",
+    "scatter",
+    "peak_to_peak_g",
+    "zero_point",
+)
+FEATURES = (*SHAPE_FEATURES, *_FROM_TABLE, "is_rrc")
+"""Columns of ``Sequences.features``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Representation:
+    """How folded curves become sequences of ``n_points`` steps and two channels: magnitude and phase x period [d].
+
+    ``raw``: the observed points in order of phase, padded and masked, magnitudes as observed. ``raw-spline``: the
+    smoothed curve, magnitudes as observed. ``spline``: the smoothed curve minus its mean.
+
+    ``smoother``: ``periodic`` (robust weights, period 1, lambda by restricted maximum likelihood) on phases
+    k / n_points; or ``founding`` (SciPy's smoothing spline, unweighted, not periodic, from the smallest to the largest
+    phase of the star, centred on the mean of its points). ``alignment``: phase 0 where the first harmonic's phase is
+    zero (``phi1``) or at maximum light (``maximum``). Raw curves of more than ``n_points`` epochs are thinned evenly
+    in phase.
+    """
+
+    kind: Literal["raw", "raw-spline", "spline"] = "spline"
+    n_points: int = 264
+    alignment: Literal["phi1", "maximum"] = "phi1"
+    smoother: Literal["periodic", "founding"] = "periodic"
+
+    def __post_init__(self) -> None:
+        for value, known in (
+            (self.kind, REPRESENTATIONS),
+            (self.alignment, ("phi1", "maximum")),
+            (self.smoother, ("periodic", "founding")),
+        ):
+            if value not in known:
+                raise UnknownName("representation setting", str(value), known)
+        if self.n_points < 8:
+            raise BadInput(f"n_points must be at least 8, found {self.n_points}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain settings for JSON."""
+        return asdict(self)
+
+
+REPRESENTATIONS = ("raw", "raw-spline", "spline")
+"""The three data sets of the founding document."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """What models see of N stars.
+
+    ``values`` (N, T, 2) float32: magnitude [mag] and phase x period [d]; ``mask`` (N, T) bool: true where a step holds
+    data, valid steps first; ``features`` (N, F) float64: :data:`FEATURES`; ``source_id`` (N,) int64;
+    ``representation``: the settings that made it.
+
+    Raises
+    ------
+    BadInput
+        if shapes do not match or a valid step is not finite; names the star.
+    """
+
+    values: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    features: FloatArray
+    source_id: npt.NDArray[np.int64]
+    representation: Representation = field(default_factory=Representation)
+
+    def __post_init__(self) -> None:
+        n, t = self.mask.shape
+        for name, shape in (("values", (n, t, 2)), ("features", (n, len(FEATURES))), ("source_id", (n,))):
+            found = getattr(self, name).shape
+            if found != shape:
+                raise BadInput(f"Sequences: {name} must have shape {shape} to match mask {(n, t)}, found {found}.")
+        bad = (~np.isfinite(self.values).all(axis=2) & self.mask).any(axis=1)
+        if bad.any():
+            raise BadInput(f"Sequences: star {self.source_id[np.argmax(bad)]} has values that are not finite.")
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+    def __getitem__(self, key: Any) -> Sequences:
+        """A subset by mask, indices or slice, in that order."""
+        rows = np.arange(len(self))[key]
+        return Sequences(
+            self.values[rows], self.mask[rows], self.features[rows], self.source_id[rows], self.representation
+        )
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Number of valid steps, shape (N,)."""
+        return np.asarray(self.mask.sum(axis=1), np.int64)
+
+    def feature(self, name: str) -> FloatArray:
+        """One column of ``features``, shape (N,)."""
+        return np.asarray(self.features[:, FEATURES.index(name)])
+
+    def shape(self) -> FloatArray:
+        """The columns :data:`SHAPE_FEATURES`, shape (N, 12)."""
+        return np.asarray(self.features[:, : len(SHAPE_FEATURES)])
+
+
+def build_sequences(measured: Measurement, representation: Representation) -> Sequences:
+    """Sequences of the measured stars, row by row; a star that cannot be represented has no valid step."""
+    curves = measured.curves
+    period = measured.table["period"].to_numpy(np.float64)
+    order_offsets, phase, mag, weight = curves.offsets, curves.time, curves.mag, measured.point_weight
+    if representation.alignment == "maximum":
+        phase = align_phases(curves.offsets, phase, -measured.max_phase)
+        order = np.lexsort((phase, curves.star_index))
+        phase, mag, weight = phase[order], mag[order], weight[order]
+    if representation.kind == "raw":
+        x, y, mask = _padded(order_offsets, phase, mag, representation.n_points)
+    else:
+        x, y, mask = _smoothed(order_offsets, phase, mag, weight, representation)
+    mask &= (np.isfinite(period) & np.isfinite(measured.table["scatter"].to_numpy(np.float64)))[:, None]
+    values = np.zeros((*mask.shape, 2), np.float32)
+    values[..., 0], values[..., 1] = y, x * np.nan_to_num(period)[:, None]
+    values[~mask] = 0.0
+    return Sequences(values, mask, _features(measured), curves.source_id, representation)
+
+
+def shape_features(harmonics: FloatArray, period: FloatArray) -> FloatArray:
+    """:data:`SHAPE_FEATURES` from regularised coefficients (N, 2K + 1) and periods (N,): shape (N, 2K)."""
+    complex_amplitude = harmonics[:, 1::2] - 1j * harmonics[:, 2::2]
+    k = np.arange(1, complex_amplitude.shape[1] + 1)
+    first = complex_amplitude[:, :1]
+    with np.errstate(invalid="ignore"):
+        relative = complex_amplitude * np.exp(-1j * k * np.angle(first)) / np.maximum(np.abs(first), 1e-4)
+    columns = [period, np.abs(first[:, 0])]
+    for j in range(1, len(k)):
+        columns += [relative[:, j].real, relative[:, j].imag]
+    return np.column_stack(columns)
+
+
+def _features(measured: Measurement) -> FloatArray:
+    table = measured.table
+    rrc = (table["type"] == "RRc").to_numpy(np.float64) if "type" in table.columns else np.zeros(len(table))
+    return np.column_stack(
+        [
+            shape_features(measured.harmonics, table["period"].to_numpy(np.float64)),
+            table[list(_FROM_TABLE)].to_numpy(np.float64),
+            rrc,
+        ]
+    )
+
+
+def _padded(
+    offsets: npt.NDArray[np.int64], phase: FloatArray, mag: FloatArray, n_points: int
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Observed points, left-aligned in rows of ``n_points``; longer curves keep evenly spaced ranks in phase."""
+    counts = np.diff(offsets)
+    kept = np.minimum(counts, n_points)
+    step = np.arange(n_points)[None, :]
+    mask = step < kept[:, None]
+    rank = np.where(counts[:, None] > n_points, step * counts[:, None] // n_points, step)
+    point = np.minimum(offsets[:-1, None] + rank, max(len(phase) - 1, 0))
+    if len(phase) == 0:
+        return np.zeros(mask.shape), np.zeros(mask.shape), mask
+    return np.where(mask, phase[point], 0.0), np.where(mask, mag[point], 0.0), mask
+
+
+def _smoothed(
+    offsets: npt.NDArray[np.int64],
+    phase: FloatArray,
+    mag: FloatArray,
+    weight: FloatArray,
+    representation: Representation,
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    if representation.smoother == "founding":
+        result = smooth_founding(offsets, phase, mag, representation.n_points)
+        counts = np.diff(offsets)
+        star = np.repeat(np.arange(len(counts)), counts)
+        centre = np.bincount(star, mag, minlength=len(counts)) / np.maximum(counts, 1)
+    else:
+        weights = np.maximum(weight, 1e-3)
+        result = smooth_periodic(offsets, phase, mag, representation.n_points, weights=weights, criterion="reml")
+        centre = result.y.mean(axis=1)
+    y = result.y - centre[:, None] if representation.kind == "spline" else result.y
+    return result.x, y, np.repeat(result.ok[:, None], representation.n_points, axis=1)

@@ -1,0 +1,1 @@
+"""The founding document's smoothing spline: SciPy's, exact, batched; frozen."""
