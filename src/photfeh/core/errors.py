@@ -10,6 +10,8 @@ __all__ = [
     "BadFile",
     "BadInput",
     "BadLightCurve",
+    "BandMismatch",
+    "InUse",
     "MissingColumn",
     "PhotfehError",
     "PhotfehWarning",
@@ -39,6 +41,14 @@ class BadColumn(BadInput):
 
 class BadLightCurve(BadInput):
     """A light curve that breaks the rules of :class:`photfeh.LightCurves`; the text names the star."""
+
+
+class BandMismatch(BadInput):
+    """Light curves, relations or models of different passbands that were about to be mixed; the text names both."""
+
+
+class InUse(BadInput):
+    """A folder that another process is writing to; the text says which, since when, and what to do."""
 
 
 class MissingColumn(BadInput):

@@ -7,6 +7,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from photfeh.core.types import BoolArray
+
 __all__ = ["DESCRIPTIONS", "NO_PREDICTION", "Flag", "describe"]
 
 
@@ -55,6 +57,6 @@ def describe(flag: int) -> list[str]:
     return [text for bit, text in DESCRIPTIONS.items() if flag & bit]
 
 
-def predictable(flag: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def predictable(flag: npt.ArrayLike) -> BoolArray:
     """Where no bit of :data:`NO_PREDICTION` is set."""
     return np.asarray((np.asarray(flag, np.int64) & int(NO_PREDICTION)) == 0)

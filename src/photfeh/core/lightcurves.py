@@ -11,11 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from photfeh.core.errors import BadLightCurve, MissingColumn
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["LightCurve", "LightCurves"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ class LightCurves:
         """Row of the star that owns one point."""
         return int(np.searchsorted(self.offsets, point, side="right")) - 1
 
-    def select_points(self, keep: npt.NDArray[np.bool_]) -> LightCurves:
+    def select_points(self, keep: BoolArray) -> LightCurves:
         """The same stars with only the points where ``keep`` (M,) is true; stars may end up with no points."""
         counts = np.bincount(self.star_index[keep], minlength=len(self))
         offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -12,16 +12,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import BadInput
+from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["LEVELS", "Calibration", "cross_coverage", "quality_covariates"]
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
 
 _MIN_STARS = 30
 _MIN_TARGET = 100
@@ -193,7 +191,7 @@ def cross_coverage(
     X: Sequences,
     residual: FloatArray,
     sigma: FloatArray,
-    fold: npt.NDArray[np.int64],
+    fold: IntArray,
     levels: tuple[float, ...] = LEVELS,
 ) -> pd.DataFrame:
     """Observed coverage of intervals that were calibrated on the other folds: all stars, quarters by epochs, magnitude.
@@ -228,7 +226,7 @@ def cross_coverage(
     return pd.DataFrame(rows)
 
 
-def _quarters(values: FloatArray, digits: str, unit: str) -> dict[str, npt.NDArray[np.bool_]]:
+def _quarters(values: FloatArray, digits: str, unit: str) -> dict[str, BoolArray]:
     """Members of each quarter of the values, by what its limits are called."""
     edges = np.unique(np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0]))
     return {

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.calibration import Calibration, cross_coverage
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
@@ -28,7 +28,6 @@ from photfeh.validation.splits import make_splits
 
 __all__ = ["Ensemble", "train"]
 
-FloatArray = npt.NDArray[np.float64]
 _FORMAT = 2
 
 
@@ -90,7 +89,7 @@ class Ensemble:
             return self
         return replace(self, calibration=self.calibration.adapted(X, self.member_dist(X)[1]))
 
-    def extrapolated(self, X: Sequences, mean: FloatArray) -> npt.NDArray[np.bool_]:
+    def extrapolated(self, X: Sequences, mean: FloatArray) -> BoolArray:
         """Where the training stars do not reach, (N,).
 
         Period, amplitude or a low harmonic lies out of their range, or the ``mean`` (N,) at the limit of their labels.
@@ -245,7 +244,7 @@ def _assemble(
     members: Sequence[Regressor],
     mean: FloatArray,
     sigma: FloatArray,
-    fold: npt.NDArray[np.int64],
+    fold: IntArray,
     keys: dict[str, Any],
 ) -> Ensemble:
     residual = mean - data.feh

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.flags import Flag, predictable
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
 from photfeh.readers import iter_lightcurves, read_stars
@@ -153,9 +153,9 @@ class Predictor:
     def _fill(
         ensemble: Ensemble,
         measured: Measurement,
-        mine: npt.NDArray[np.bool_],
-        columns: dict[str, npt.NDArray[np.float64]],
-        flag: npt.NDArray[np.int64],
+        mine: BoolArray,
+        columns: dict[str, FloatArray],
+        flag: IntArray,
     ) -> None:
         """Predict the stars ``mine`` and write columns and flags in place."""
         if not mine.any():

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from photfeh.core.types import FloatArray
 from photfeh.models.loop import Batch
-from photfeh.models.network import FloatArray, Network
+from photfeh.models.network import Network
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["CentredNetwork", "Transformer", "TransformerModule", "attend", "phase_waves", "step_mask"]

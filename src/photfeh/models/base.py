@@ -16,11 +16,11 @@ from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator
 
 from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.types import FloatArray
 from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
 __all__ = ["Regressor", "Tune", "once"]
 
-FloatArray = npt.NDArray[np.float64]
 Made = TypeVar("Made")
 Tune = tuple[Sequences, FloatArray, FloatArray]
 """Stars for early stopping and choices inside the fit: sequences, labels, weights."""

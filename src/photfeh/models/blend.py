@@ -8,14 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.models.circular import Circular
 from photfeh.models.deconvolution import ExtremeDeconvolution
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["Blend"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

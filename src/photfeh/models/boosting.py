@@ -9,13 +9,12 @@ import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import KFold
 
+from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.models.classical import walk_trees
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["GradientBoosting"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -6,19 +6,18 @@ from typing import Literal
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
 from photfeh.core.errors import UnknownName
+from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["RandomForest", "RidgeFourier", "SupportVector", "walk_trees"]
 
-FloatArray = npt.NDArray[np.float64]
 Inputs = Literal["fourier", "sequence"]
 
 
@@ -205,10 +204,10 @@ class RandomForest(Regressor):
 @numba.njit(parallel=True, cache=True)
 def walk_trees(
     x: FloatArray,
-    root: npt.NDArray[np.int64],
-    left: npt.NDArray[np.int64],
-    right: npt.NDArray[np.int64],
-    feature: npt.NDArray[np.int64],
+    root: IntArray,
+    left: IntArray,
+    right: IntArray,
+    feature: IntArray,
     threshold: FloatArray,
     value: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:

@@ -17,17 +17,16 @@ from typing import Any, ClassVar
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor, Tune, once
 from photfeh.models.kernels.mixtures import expectation, invert, posterior
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["ExtremeDeconvolution", "harmonic_information"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _PERIOD_ERROR = 0.004
 """Width [d] given to periods: they are exact, but a component must not become a sheet in the period."""
@@ -141,7 +140,7 @@ def _prepared(
 
 
 def harmonic_information(
-    phase: FloatArray, mag: FloatArray, lengths: npt.NDArray[np.int64], n_harmonics: int, rounds: int = 4
+    phase: FloatArray, mag: FloatArray, lengths: IntArray, n_harmonics: int, rounds: int = 4
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """What the points of each star say about its harmonics, the mean magnitude being free.
 
@@ -164,7 +163,7 @@ def harmonic_information(
 
 @numba.njit(parallel=True, cache=True)
 def _information(
-    phase: FloatArray, mag: FloatArray, lengths: npt.NDArray[np.int64], n_harmonics: int, rounds: int
+    phase: FloatArray, mag: FloatArray, lengths: IntArray, n_harmonics: int, rounds: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     n, d = len(lengths), 2 * n_harmonics + 1
     information, vector, coefficients = np.zeros((n, d - 1, d - 1)), np.zeros((n, d - 1)), np.zeros((n, d - 1))

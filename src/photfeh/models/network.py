@@ -14,13 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["Network"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

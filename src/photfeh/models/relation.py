@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.samples.relations import get_relation
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["RelationModel"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class RelationModel(Regressor):

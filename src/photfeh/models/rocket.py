@@ -8,18 +8,15 @@ from typing import ClassVar
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from sklearn.linear_model import RidgeCV
 
 from photfeh.core.errors import BadInput
+from photfeh.core.types import Float32Array, FloatArray, IntArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["MiniRocket", "convolve", "fit_biases", "fit_dilations", "positive_proportions"]
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 KERNELS = np.array(list(combinations(range(9), 3)), np.int64)
 """The 84 kernels: of nine weights the three named here are 2, the others -1, so that each sums to zero."""

@@ -6,20 +6,19 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from photfeh.core.errors import BadColumn, MissingColumn, PhotfehWarning
-from photfeh.core.lightcurves import FloatArray, IntArray, LightCurves
+from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import to_numbers, to_source_id
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.readers.layouts import COLUMN_ALIASES, ZERO_POINTS, Columns, find_columns, unknown_band
 from photfeh.readers.tables import is_list, one_chunk
 
 __all__ = ["Origin", "check_schema_band", "drop_unidentified", "source_ids", "to_lightcurves"]
 
-BoolArray = npt.NDArray[np.bool_]
 
 MAG_PER_RELATIVE_FLUX = 2.5 / np.log(10)
 """1.0857 mag: error of a magnitude whose flux has a relative error of one."""

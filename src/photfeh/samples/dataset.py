@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import BadFile, BadInput, UnknownName
+from photfeh.core.types import FloatArray, IntArray
 from photfeh.samples.sequences import FEATURES, Representation, Sequences
 
 __all__ = ["Dataset", "DatasetWriter"]
@@ -84,7 +85,7 @@ class Dataset:
         return self.representations[name]
 
     @property
-    def sample(self) -> npt.NDArray[np.int64]:
+    def sample(self) -> IntArray:
         """Rows of the stars that passed the cuts and have a label."""
         return np.flatnonzero(self.stars["in_sample"].to_numpy(bool))
 
@@ -93,7 +94,7 @@ class Dataset:
         """Which kind of truth the labels are, in words."""
         return str(self.notes["truth"])
 
-    def sequences(self, name: str = "spline", rows: npt.NDArray[np.int64] | None = None) -> Sequences:
+    def sequences(self, name: str = "spline", rows: IntArray | None = None) -> Sequences:
         """One representation, of all stars or of the given rows.
 
         Raises
@@ -109,7 +110,7 @@ class Dataset:
         source_id = self.stars["source_id"].to_numpy(np.int64)[take]
         return Sequences(values[take], mask[take], features[take], source_id, representation)
 
-    def curves(self, source_id: npt.ArrayLike) -> dict[int, dict[str, npt.NDArray[np.float64]]]:
+    def curves(self, source_id: npt.ArrayLike) -> dict[int, dict[str, FloatArray]]:
         """Folded light curves of some stars, to look at.
 
         Parameters
@@ -130,9 +131,7 @@ class Dataset:
         """
         rows = np.flatnonzero(self.stars["source_id"].isin(np.asarray(source_id, np.int64)))
         kinds = {"": "raw"} | ({"curve_": "raw-spline"} if "raw-spline" in self.representations else {})
-        found: dict[int, dict[str, npt.NDArray[np.float64]]] = {
-            int(star): {} for star in self.stars["source_id"].iloc[rows]
-        }
+        found: dict[int, dict[str, FloatArray]] = {int(star): {} for star in self.stars["source_id"].iloc[rows]}
         for prefix, kind in kinds.items():
             sequences = self.sequences(kind, rows)
             for star, mask, points, period in zip(
@@ -160,7 +159,7 @@ class DatasetWriter:
     def __init__(
         self,
         folder: str | Path,
-        source_id: npt.NDArray[np.int64],
+        source_id: IntArray,
         representations: dict[str, Representation],
         settings: dict[str, Any],
     ) -> None:
@@ -178,7 +177,7 @@ class DatasetWriter:
             self._values[name] = self._map(f"sequences/{name}/values.npy", (*shape, 2), np.float32, 0.0)
             self._mask[name] = self._map(f"sequences/{name}/mask.npy", shape, np.bool_, False)
 
-    def done(self, source_id: npt.NDArray[np.int64]) -> bool:
+    def done(self, source_id: IntArray) -> bool:
         """Whether the chunk of these stars was written before."""
         return self._part(source_id).exists()
 
@@ -244,5 +243,5 @@ class DatasetWriter:
             array[:] = fill
         return array
 
-    def _part(self, source_id: npt.NDArray[np.int64]) -> Path:
+    def _part(self, source_id: IntArray) -> Path:
         return self.parts / f"{hashlib.sha256(np.ascontiguousarray(source_id).tobytes()).hexdigest()[:20]}.parquet"

@@ -16,6 +16,7 @@ import pandas as pd
 from photfeh.core.errors import BadInput, MissingColumn, UnknownName
 from photfeh.core.flags import Flag, predictable
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal.clean import plausible_points
 from photfeh.signal.fold import align_phases, fold_times, max_phase_gap, phase_coverage
 from photfeh.signal.fourier import MIN_POINTS, FourierFit, fit_fourier, regularised_harmonics
@@ -23,8 +24,6 @@ from photfeh.signal.period import check_periods, find_periods, refine_periods
 
 __all__ = ["N_HARMONICS", "PERIOD_LIMITS", "Measurement", "Periods", "assign_types", "check_period_setting", "measure"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 Periods = Literal["given", "check", "search"]
 """``given``: only missing periods are searched. ``check``: given ones that clearly do not fit are replaced, too.
@@ -132,7 +131,7 @@ def check_period_setting(curves: LightCurves, stars: pd.DataFrame, periods: str)
         )
 
 
-def _in_limits(period: FloatArray) -> npt.NDArray[np.bool_]:
+def _in_limits(period: FloatArray) -> BoolArray:
     return np.isfinite(period) & (period >= PERIOD_LIMITS[0]) & (period <= PERIOD_LIMITS[1])
 
 
@@ -165,7 +164,7 @@ def _with_periods(curves: LightCurves, stars: pd.DataFrame, periods: Periods) ->
 
 def _find(
     curves: LightCurves, given: FloatArray, periods: Periods
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
     """Best period and its error [d] of each star; whether the given one should be replaced; whether it is doubtful."""
     columns = (curves.offsets, curves.time, curves.mag, curves.mag_error)
     if periods == "check":
@@ -255,7 +254,7 @@ def _epoch_of_maximum(curves: LightCurves, fit: FourierFit, period: FloatArray) 
     return np.asarray(first + fit.max_phase * period)
 
 
-def _flags(table: pd.DataFrame, period: FloatArray, usable: npt.NDArray[np.bool_], fit: FourierFit) -> IntArray:
+def _flags(table: pd.DataFrame, period: FloatArray, usable: BoolArray, fit: FourierFit) -> IntArray:
     n_points = table["n_epochs"] + table["n_rejected"]
     flag = np.zeros(len(table), np.int64)
     some = n_points >= MIN_POINTS

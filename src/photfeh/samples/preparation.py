@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import BadInput
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.types import IntArray
 from photfeh.readers import iter_lightcurves, read_stars
 from photfeh.samples.dataset import Dataset, DatasetWriter
 from photfeh.samples.measure import Periods, check_period_setting, measure
@@ -172,7 +172,7 @@ def _measure_all(
 
 
 def _measure_chunk(writer: DatasetWriter, curves: LightCurves, stars: pd.DataFrame, periods: Periods) -> None:
-    ids: npt.NDArray[np.int64] = stars["source_id"].to_numpy(np.int64)
+    ids: IntArray = stars["source_id"].to_numpy(np.int64)
     if not len(ids) or writer.done(ids):
         return
     measured = measure(curves, stars, periods=periods)

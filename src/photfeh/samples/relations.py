@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import MissingColumn, UnknownName
+from photfeh.core.types import FloatArray
 
 __all__ = ["RELATIONS", "Relation", "get_relation"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import BadInput, MissingColumn, UnknownName
 from photfeh.core.flags import predictable
+from photfeh.core.types import BoolArray
 from photfeh.samples.relations import get_relation
 
 __all__ = ["CUT_SETS", "Cut", "Labels", "add_labels", "apply_cuts", "get_cuts"]
@@ -33,7 +33,7 @@ class Cut:
     def __str__(self) -> str:
         return f"{self.column}{self.operator}{self.value:g}"
 
-    def keeps(self, stars: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    def keeps(self, stars: pd.DataFrame) -> BoolArray:
         """Boolean mask of shape (len(stars),).
 
         Raises
@@ -102,9 +102,7 @@ def get_cuts(text: str | Sequence[Cut]) -> tuple[Cut, ...]:
     return tuple(Cut.parse(part) for part in text.split(",") if part.strip())
 
 
-def apply_cuts(
-    stars: pd.DataFrame, cuts: Sequence[Cut], types: Sequence[str]
-) -> tuple[npt.NDArray[np.bool_], pd.DataFrame]:
+def apply_cuts(stars: pd.DataFrame, cuts: Sequence[Cut], types: Sequence[str]) -> tuple[BoolArray, pd.DataFrame]:
     """Which stars form the sample, and how many each step leaves.
 
     A sample star has a measurable light curve, a label and one of the ``types``, and passes every cut.
@@ -115,7 +113,7 @@ def apply_cuts(
     cut_flow : DataFrame
         ``cut``, ``meaning``, ``n_before``, ``n_after``, ``n_alone`` (stars of the whole table that pass it alone).
     """
-    steps: list[tuple[str, str, npt.NDArray[np.bool_]]] = [
+    steps: list[tuple[str, str, BoolArray]] = [
         ("light curve", "light curve and period could be measured", predictable(stars["flag"])),
         ("type", "type is " + " or ".join(types), stars["type"].isin(list(types)).to_numpy(bool)),
         ("label", "has a metallicity label", np.isfinite(stars["feh"].to_numpy(np.float64))),

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
 from photfeh.samples.measure import N_HARMONICS, Measurement
 from photfeh.signal.fold import align_phases
 from photfeh.signal.spline import smooth_founding, smooth_periodic
@@ -23,7 +23,6 @@ __all__ = [
     "shape_features",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 SHAPE_FEATURES = (
     "period",
@@ -101,10 +100,10 @@ class Sequences:
         if shapes do not match or a valid step is not finite; names the star.
     """
 
-    values: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
+    values: Float32Array
+    mask: BoolArray
     features: FloatArray
-    source_id: npt.NDArray[np.int64]
+    source_id: IntArray
     representation: Representation = field(default_factory=Representation)
 
     def __post_init__(self) -> None:
@@ -128,7 +127,7 @@ class Sequences:
         )
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> IntArray:
         """Number of valid steps, shape (N,)."""
         return np.asarray(self.mask.sum(axis=1), np.int64)
 
@@ -187,8 +186,8 @@ def _features(measured: Measurement) -> FloatArray:
 
 
 def _padded(
-    offsets: npt.NDArray[np.int64], phase: FloatArray, mag: FloatArray, n_points: int
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    offsets: IntArray, phase: FloatArray, mag: FloatArray, n_points: int
+) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Observed points, left-aligned in rows of ``n_points``; longer curves keep evenly spaced ranks in phase."""
     counts = np.diff(offsets)
     kept = np.minimum(counts, n_points)
@@ -202,12 +201,12 @@ def _padded(
 
 
 def _smoothed(
-    offsets: npt.NDArray[np.int64],
+    offsets: IntArray,
     phase: FloatArray,
     mag: FloatArray,
     weight: FloatArray,
     representation: Representation,
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+) -> tuple[FloatArray, FloatArray, BoolArray]:
     if representation.smoother == "founding":
         result = smooth_founding(offsets, phase, mag, representation.n_points)
         counts = np.diff(offsets)

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from scipy.stats import gaussian_kde
 
 from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.types import FloatArray
 
 __all__ = ["WEIGHTINGS", "DensityWeights", "evaluation_weights"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def _founding(density: FloatArray, feh_error: FloatArray) -> FloatArray:

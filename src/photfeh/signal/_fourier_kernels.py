@@ -6,12 +6,11 @@ import math
 
 import numba
 import numpy as np
-import numpy.typing as npt
+
+from photfeh.core.types import FloatArray, IntArray
 
 __all__ = ["MIN_POINTS", "fit_all", "ridge_all"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MIN_POINTS = 8
 """Fewest points that are fitted: one more than the parameters of three harmonics, the least that defines phi31."""

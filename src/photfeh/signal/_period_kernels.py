@@ -6,12 +6,11 @@ import math
 
 import numba
 import numpy as np
-import numpy.typing as npt
+
+from photfeh.core.types import FloatArray, IntArray
 
 __all__ = ["ALIASES", "MIN_EPOCHS", "refine_all", "search_all"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Workspace = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
 
 MIN_EPOCHS = 10

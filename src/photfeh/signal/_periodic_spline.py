@@ -22,15 +22,14 @@ sampled data would keep to one half.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit, prange
 
+from photfeh.core.types import FloatArray, IntArray
 from photfeh.signal._points import ready_points
 from photfeh.signal.founding.minimise import BEST, BEST_VALUE, DONE, begin, empty_state, proceed
 
 __all__ = ["MAX_EDF_SHARE", "MERGE", "MIN_POINTS", "STIFFEST", "SUPPLEST", "periodic_splines"]
 
-FloatArray = npt.NDArray[np.float64]
 
 MIN_POINTS = 5
 MERGE = 1e-5  # of a cycle; rounding in B grows as the square of the smallest gap
@@ -43,7 +42,7 @@ _TOLERANCE = 1e-5  # of log k
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def periodic_splines(
-    offsets: npt.NDArray[np.int64],
+    offsets: IntArray,
     x: FloatArray,
     y: FloatArray,
     weights: FloatArray,

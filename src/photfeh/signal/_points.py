@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-__all__ = ["ready_points"]
+from photfeh.core.types import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
+__all__ = ["ready_points"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

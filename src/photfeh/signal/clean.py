@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-import numpy.typing as npt
+
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["plausible_points"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @numba.njit(parallel=True, cache=True)
 def plausible_points(
     offsets: IntArray, mag: FloatArray, mag_error: FloatArray, half_range: float = 1.5, max_error: float = 0.5
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Where a magnitude is within ``half_range`` [mag] of its star's median and its error below ``max_error``.
 
     No RR Lyrae star varies by more than about 1.4 mag in G, so such points are blends, wrong matches or artefacts;

@@ -6,13 +6,12 @@ from typing import Literal
 
 import numba
 import numpy as np
-import numpy.typing as npt
+
+from photfeh.core.types import FloatArray, IntArray
 
 __all__ = ["Alignment", "align_phases", "fold_times", "max_phase_gap", "phase_coverage"]
 
 Alignment = Literal["phi1", "maximum"]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 def fold_times(offsets: IntArray, time: FloatArray, period: FloatArray) -> FloatArray:

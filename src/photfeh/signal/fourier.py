@@ -14,14 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal._fourier_kernels import MIN_POINTS, fit_all, ridge_all
 
 __all__ = ["MIN_POINTS", "FourierFit", "evaluate_series", "fit_fourier", "regularised_harmonics"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MAX_ORDER = 10
 _SIZE = 2 * MAX_ORDER + 1
@@ -48,7 +46,7 @@ class FourierFit:
     point_weight: FloatArray
 
     @property
-    def ok(self) -> npt.NDArray[np.bool_]:
+    def ok(self) -> BoolArray:
         """Which stars were fitted, shape (N,)."""
         return self.order > 0
 

@@ -20,13 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from photfeh.core.errors import BadInput
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all
 
 __all__ = ["MIN_EPOCHS", "PeriodCheck", "PeriodSearch", "check_periods", "find_periods", "refine_periods"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

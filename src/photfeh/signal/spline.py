@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal._periodic_spline import periodic_splines
 from photfeh.signal.founding.spline import founding_splines
 
 __all__ = ["CRITERIA", "SplineResult", "smooth_founding", "smooth_periodic"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 CRITERIA = ("gcv", "reml")
 """Names of the ways to choose the smoothing parameter of :func:`smooth_periodic`."""
@@ -43,7 +42,7 @@ class SplineResult:
     y: FloatArray
     lam: FloatArray
     edf: FloatArray
-    ok: npt.NDArray[np.bool_]
+    ok: BoolArray
 
     def __len__(self) -> int:
         return len(self.ok)

@@ -12,9 +12,9 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal.fourier import evaluate_series
 
 __all__ = [
@@ -28,9 +28,6 @@ __all__ = [
     "modulated_curve",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 N_HARMONICS = 8
 """Order of the noise-free curves: above it Gaia's epochs of a typical star show nothing."""

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from photfeh.core.errors import BadInput
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.types import FloatArray, IntArray
 from photfeh.samples.relations import RELATIONS
 from photfeh.signal.fourier import evaluate_series
 from photfeh.simulation.draws import (
@@ -34,8 +35,6 @@ from photfeh.simulation.draws import (
 
 __all__ = ["Simulation", "iter_simulate", "simulate", "true_curve", "write_simulation"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 GAIA_G_ZERO_POINT = 25.6873668671
 """G = zero point - 2.5 log10(flux [e-/s]), Gaia DR3, Vega scale (Riello+ 2021, A&A 649, A3)."""

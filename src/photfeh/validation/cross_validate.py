@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import BadInput
@@ -20,7 +19,6 @@ from photfeh.validation.splits import Protocol, Split, make_splits, thinned
 
 __all__ = ["learning_curve", "validate"]
 
-FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
 

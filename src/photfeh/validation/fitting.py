@@ -13,10 +13,10 @@ from typing import Any
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from photfeh.core.errors import BadInput, PhotfehError
+from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
@@ -27,8 +27,6 @@ from photfeh.validation.run import Part, RunWriter
 from photfeh.validation.splits import Split
 
 __all__ = ["Fitted", "Labelled", "Task", "fit_split", "run_tasks"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +62,8 @@ class Fitted:
     """One fitted model with the weights it used (train rows first fitted, tune rows evaluated) and its cost."""
 
     model: Regressor
-    train: npt.NDArray[np.int64]
-    tune: npt.NDArray[np.int64]
+    train: IntArray
+    tune: IntArray
     weight: FloatArray
     seconds: float
 

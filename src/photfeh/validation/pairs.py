@@ -7,9 +7,9 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from photfeh.core.types import FloatArray
 from photfeh.validation.metrics import score
 from photfeh.validation.significance import bootstrap_rmse, corrected_resampled_t, holm, intervals
 
@@ -26,7 +26,6 @@ __all__ = [
     "squared_errors",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 Key = tuple[str, str]
 
 _LADDER = {"raw": 0, "raw-spline": 1, "spline": 2}

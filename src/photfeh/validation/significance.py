@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from photfeh.core.errors import BadInput
+from photfeh.core.types import FloatArray
 
 __all__ = [
     "Ranks",
@@ -22,7 +23,6 @@ __all__ = [
     "paired_bootstrap",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
 LEVEL = 0.95

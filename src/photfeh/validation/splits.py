@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from photfeh.core.errors import BadInput
+from photfeh.core.types import IntArray
 
 __all__ = ["Protocol", "Split", "make_splits", "stratified_folds", "thinned"]
 
 Protocol = Literal["nested", "paper"]
-IntArray = npt.NDArray[np.int64]
 
 _STRATUM = 20
 

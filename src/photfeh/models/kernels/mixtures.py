@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-import numpy.typing as npt
+
+from photfeh.core.types import FloatArray
 
 __all__ = ["expectation", "invert", "posterior"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @numba.njit(cache=True)

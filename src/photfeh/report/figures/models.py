@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 from scipy import stats
 
 from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.core.types import FloatArray
 from photfeh.report.figures.predictions import minor_label
 from photfeh.report.figures.style import ABOVE, GRID, INK, PALETTE, new_axes, styled
 from photfeh.validation.pairs import ladder
@@ -23,8 +24,6 @@ from photfeh.validation.significance import Ranks
 __all__ = [
     "accuracy_against_cost", "critical_difference", "learning_curve", "model_scores", "pit_histogram", "pit_values",
 ]  # fmt: skip
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @styled

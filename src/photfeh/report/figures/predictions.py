@@ -10,6 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.ticker import FuncFormatter
 
 from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.core.types import FloatArray
 from photfeh.report.figures.style import ABOVE, GRID, INK, PALETTE, new_axes, styled
 from photfeh.validation.metrics import score
 
@@ -23,7 +24,6 @@ __all__ = [
     "training_curves",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 DENSE = 3000
 """Above so many points a density is drawn instead of points."""

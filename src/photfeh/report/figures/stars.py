@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.core.stars import COLUMNS
+from photfeh.core.types import FloatArray
 from photfeh.report.figures.predictions import light_curve
 from photfeh.report.figures.style import ABOVE, INK, PALETTE, new_axes, styled
 from photfeh.report.page.explorer import Curves
@@ -188,7 +189,7 @@ def _grid(number: int) -> list[Axes]:
     return [figure.add_subplot(down, across, place + 1) for place in range(number)]
 
 
-def _histograms(ax: Axes, arrays: list[npt.NDArray[np.float64]], names: list[str]) -> None:
+def _histograms(ax: Axes, arrays: list[FloatArray], names: list[str]) -> None:
     """The first filled, the second as a line, in common bins."""
     together = np.concatenate(arrays)
     if len(together) == 0:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from photfeh.core.types import FloatArray
 from photfeh.report.figures.predictions import closes
 from photfeh.samples.dataset import Dataset
 
@@ -19,7 +19,6 @@ __all__ = [
     "embedded_json", "explorer_data", "sample_note", "score_predictions", "shown_curves",
 ]  # fmt: skip
 
-FloatArray = npt.NDArray[np.float64]
 
 MAX_STARS = 4000
 MAX_CURVES = 1000

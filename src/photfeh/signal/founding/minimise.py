@@ -13,12 +13,12 @@ Moler 1977, ``fmin``), one for one: where a function has several minima, the sam
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+
+from photfeh.core.types import FloatArray
 
 __all__ = ["BEST", "BEST_VALUE", "DONE", "FAILED", "begin", "empty_state", "proceed"]
 
-FloatArray = npt.NDArray[np.float64]
 
 # Places in the state vector. Second and third are the runners-up that the parabola passes through.
 BEST, BEST_VALUE, SECOND, SECOND_VALUE, THIRD, THIRD_VALUE = 0, 1, 2, 3, 4, 5

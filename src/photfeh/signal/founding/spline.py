@@ -18,16 +18,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
+from photfeh.core.types import FloatArray, IntArray
 from photfeh.signal._points import ready_points
 from photfeh.signal.founding.minimise import BEST, DONE, FAILED, begin, empty_state, proceed
 
 __all__ = ["founding_splines"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _MIN_POINTS = 5  # SciPy's
 _TOLERANCE = 1e-5  # SciPy's ``xatol``
@@ -43,7 +42,7 @@ _fma: Any = intrinsic(_fused_multiply_add)  # a * b + c, rounded once, as OpenBL
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def founding_splines(
-    offsets: npt.NDArray[np.int64],
+    offsets: IntArray,
     x: FloatArray,
     y: FloatArray,
     weights: FloatArray,
