@@ -15,11 +15,10 @@ import pyarrow.parquet as pq
 
 from photfeh.core.errors import BadFile, BadInput, PhotfehWarning
 from photfeh.core.lightcurves import LightCurves
-from photfeh.core.types import IntArray
-from photfeh.readers.files import PARSER_ERRORS, READERS, is_supported, read_schema, read_table, suffix_of, unreadable
-from photfeh.readers.layouts import Columns, find_columns, unknown_band
-from photfeh.readers.points import Origin, check_schema_band, drop_unidentified, source_ids, to_lightcurves
-from photfeh.readers.tables import as_table, is_list, leaf_names, tidy
+from photfeh.readers.files import READERS, is_supported, read_schema, read_table, suffix_of
+from photfeh.readers.layouts import Columns, find_columns
+from photfeh.readers.points import Origin, to_lightcurves
+from photfeh.readers.tables import as_table
 
 __all__ = ["read_lightcurves", "to_long", "write_lightcurves"]
 
