@@ -28,6 +28,7 @@ class Flag(IntEnum):
     PERIOD_SEARCHED = 1024
     PERIOD_REPLACED = 2048
     PERIOD_DOUBTFUL = 4096
+    OTHER_BAND = 8192
 
 
 DESCRIPTIONS = {
@@ -44,6 +45,7 @@ DESCRIPTIONS = {
     Flag.PERIOD_SEARCHED: "the period was found in the light curve",
     Flag.PERIOD_REPLACED: "the given period does not fit and was replaced by the one found in the light curve",
     Flag.PERIOD_DOUBTFUL: "another period fits nearly as well as the one used, or better: use with care",
+    Flag.OTHER_BAND: "the light curve is in another passband than the model was made for",
 }
 
 NO_PREDICTION = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from photfeh.readers.files import READERS, read_stars, read_table
 from photfeh.readers.layouts import COLUMN_ALIASES, LAYOUTS, ZERO_POINTS
-from photfeh.readers.reading import iter_lightcurves, read_lightcurves, to_long, write_lightcurves
+from photfeh.readers.reading import read_lightcurves, to_long, write_lightcurves
+from photfeh.readers.stream import iter_lightcurves
 
 __all__ = [
     "COLUMN_ALIASES",

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from photfeh import LightCurves
 from photfeh.core.errors import BadColumn, BadFile, BadInput, PhotfehWarning
-from photfeh.readers import iter_lightcurves, read_lightcurves, reading, to_long, write_lightcurves
+from photfeh.readers import iter_lightcurves, read_lightcurves, stream, to_long, write_lightcurves
 
 
 def points(stars: int = 7, seed: int = 0, first: int = 100) -> pd.DataFrame:
@@ -204,8 +204,8 @@ def test_chunks_together_are_the_whole(seed: int, stars: int, batch: int, group:
         table = table.groupby("source_id", sort=False).agg(list).reset_index()
         table["empty"] = [[]] * len(table)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_POINTS_PER_BATCH", batch)
-        patch.setattr(reading, "_STARS_PER_BATCH", batch)
+        patch.setattr(stream, "_POINTS_PER_BATCH", batch)
+        patch.setattr(stream, "_STARS_PER_BATCH", batch)
         path = Path(folder) / "epochs.parquet"
         pq.write_table(pa.Table.from_pandas(table), path, row_group_size=group)
         chunks_equal_whole(path, size)
@@ -274,7 +274,7 @@ def test_rows_that_are_not_ordered_by_star(tmp_path: Path, monkeypatch: pytest.M
     table = points(10)
     table.sample(frac=1, random_state=1).to_parquet(path)
     chunks_equal_whole(path, 3)  # small: read whole
-    monkeypatch.setattr(reading, "_WHOLE_BELOW", 10)
+    monkeypatch.setattr(stream, "_WHOLE_BELOW", 10)
     with pytest.raises(
         BadInput, match=r"mixed\.parquet: the rows of star \d+ do not stand together.*Sort by source_id"
     ):
@@ -283,13 +283,13 @@ def test_rows_that_are_not_ordered_by_star(tmp_path: Path, monkeypatch: pytest.M
     table.to_parquet(path)
     with pytest.raises(BadInput, match="do not stand together"):  # each ordered, but the same stars twice
         next(iter_lightcurves(tmp_path))
-    monkeypatch.setattr(reading, "_WHOLE_BELOW", 10**6)
+    monkeypatch.setattr(stream, "_WHOLE_BELOW", 10**6)
     with pytest.warns(PhotfehWarning, match="points stand in more than one file"):
         assert sum(map(len, iter_lightcurves(tmp_path, stars_per_chunk=3))) == 10
 
 
 def test_the_stream_knows_its_bands_and_warns_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_POINTS_PER_BATCH", 8)
+    monkeypatch.setattr(stream, "_POINTS_PER_BATCH", 8)
     path = tmp_path / "epochs.parquet"
     table = points(20)
     table.loc[table.index < 20, "band"] = "BP"  # whole batches without a point in G
@@ -305,7 +305,7 @@ def test_the_stream_knows_its_bands_and_warns_once(tmp_path: Path, monkeypatch: 
 
 
 def test_rows_without_identifier_in_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_POINTS_PER_BATCH", 2)
+    monkeypatch.setattr(stream, "_POINTS_PER_BATCH", 2)
     ids = pa.array([None, None, None, 1, 1, None, 1, 2, None], pa.int64())
     table = pa.table({"source_id": ids, "time": np.arange(9.0), "mag": np.full(9, 15.0)})
     pq.write_table(table, tmp_path / "a.parquet")
@@ -318,8 +318,8 @@ def test_rows_without_identifier_in_a_stream(tmp_path: Path, monkeypatch: pytest
 _PEAK = """
 import sys, tracemalloc
 import pyarrow as pa
-from photfeh.readers import iter_lightcurves, reading
-reading._POINTS_PER_BATCH = 65_536
+from photfeh.readers import iter_lightcurves, stream
+stream._POINTS_PER_BATCH = 65_536
 tracemalloc.start()
 stars = sum(len(part) for part in iter_lightcurves(sys.argv[1], stars_per_chunk=1000))
 print(stars, pa.default_memory_pool().max_memory() + tracemalloc.get_traced_memory()[1])

@@ -1,0 +1,203 @@
+"""Light curves in chunks of bounded memory, whatever the size of the Parquet files that hold them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.lightcurves import LightCurves
+from photfeh.core.types import IntArray
+from photfeh.readers.files import PARSER_ERRORS, read_schema, suffix_of, unreadable
+from photfeh.readers.layouts import Columns, find_columns, unknown_band
+from photfeh.readers.points import Origin, check_schema_band, drop_unidentified, source_ids, to_lightcurves
+from photfeh.readers.reading import check_one_kind, files_of, read_lightcurves, warn_of
+from photfeh.readers.tables import is_list, leaf_names, tidy
+
+__all__ = ["iter_lightcurves"]
+
+_WHOLE_BELOW = 20_000_000  # rows; a Parquet file that is not sorted by star is read whole up to this size
+_POINTS_PER_BATCH = 262_144
+_STARS_PER_BATCH = 2_048  # rows of a file with one row a star
+
+
+def iter_lightcurves(source: object, *, band: str = "G", stars_per_chunk: int = 20_000) -> Iterator[LightCurves]:
+    """Read light curves in chunks; Parquet files of any size in bounded memory.
+
+    The chunks together are what :func:`read_lightcurves` gives. A Parquet file (or a folder of them) is
+    streamed if the points of each star stand together; else it is read whole if it is small, and refused if
+    it is not. Other formats and tables in memory are read whole and then cut.
+
+    Parameters
+    ----------
+    source, band
+        As for :func:`read_lightcurves`.
+    stars_per_chunk : int
+        Stars in each chunk; the last may have fewer.
+
+    Yields
+    ------
+    LightCurves
+
+    Raises
+    ------
+    BadInput
+        before the first chunk, if the rows of a large file are not ordered by star; and as
+        :func:`read_lightcurves`.
+    """
+    if stars_per_chunk < 1:
+        raise BadInput(f"stars_per_chunk must be at least 1, found {stars_per_chunk}.")
+    stream = _stream(source, band)
+    yield from _rechunk([read_lightcurves(source, band=band)] if stream is None else stream, stars_per_chunk)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A Parquet file that can be streamed, the columns to read, and the identifiers of its runs of rows."""
+
+    path: Path
+    columns: Columns
+    rows: int
+    runs: IntArray
+
+
+def _stream(source: object, band: str) -> Iterator[LightCurves] | None:
+    """Light curves of the source part by part, each star in one part; None if it has to be read whole."""
+    if not isinstance(source, (str, os.PathLike, list, tuple)):
+        return None
+    files, several = files_of(source)
+    if not all(suffix_of(file) in {".parquet", ".pq"} for file in files):
+        return None
+    plans: list[_Plan] = []
+    failures: list[str] = []
+    for file in files:
+        try:
+            plan = _plan(file, band)
+        except BadInput as error:
+            if not several:
+                raise
+            failures.append(str(error))
+            continue
+        if plan is None:
+            return None
+        plans.append(plan)
+    if not plans:
+        raise BadFile(f"none of the {len(files)} files could be read; the first: {failures[0]}")
+    check_one_kind(plan.columns.time is None for plan in plans)
+    again = _first_repeated(np.concatenate([plan.runs for plan in plans]))
+    if again is None:
+        warn_of(failures)
+        return _stream_files(plans, band, several=several)
+    rows = sum(plan.rows for plan in plans)
+    if rows < _WHOLE_BELOW:
+        return None
+    raise BadInput(
+        f"{plans[0].path}: the rows of star {again} do not stand together, and {rows} rows are too many to "
+        "sort here. Sort by source_id and write again."
+    )
+
+
+def _plan(path: Path, band: str) -> _Plan | None:
+    """None where the rows have no identifier but the file's name."""
+    schema = read_schema(path)
+    if schema is None:
+        return None
+    columns = find_columns(schema.names, band, str(path))
+    if columns.source_id is None:
+        return None
+    check_schema_band(schema, band, str(path))
+    rows = pq.read_metadata(path).num_rows
+    if rows == 0:
+        raise BadFile(f"{path} holds no rows. Fetch or write it again, or leave it out.")
+    if columns.band is not None and not is_list(schema.field(columns.band).type):
+        _check_band(path, columns.band, band)
+    return _Plan(path, columns, rows, _runs(path, columns.source_id))
+
+
+def _check_band(path: Path, name: str, band: str) -> None:
+    """Raise if no row is in the band; stops at the first that is."""
+    found: dict[str, None] = {}
+    for table in _batches(path, [name], _POINTS_PER_BATCH):
+        found |= dict.fromkeys(str(value).strip() for value in table[0].unique().to_pylist() if value is not None)
+        if band in found:
+            return
+    raise unknown_band(band, found, str(path))
+
+
+def _runs(path: Path, name: str) -> IntArray:
+    """The identifier of every run of rows of one star: 8 bytes a star if its rows stand together."""
+    runs: list[IntArray] = []
+    for table in _batches(path, [name], _POINTS_PER_BATCH):
+        ids = source_ids(table[0].drop_null(), str(path))
+        starts = np.concatenate([[True], np.diff(ids) != 0])[: len(ids)]
+        if runs and len(ids):
+            starts[0] = ids[0] != runs[-1][-1]
+        if starts.any():
+            runs.append(ids[starts])
+    return np.concatenate(runs) if runs else np.zeros(0, np.int64)
+
+
+def _first_repeated(ids: IntArray) -> int | None:
+    if np.all(np.diff(ids) > 0):
+        return None
+    unique, counts = np.unique(ids, return_counts=True)
+    return int(unique[counts > 1][0]) if len(unique) < len(ids) else None
+
+
+def _batches(path: Path, names: list[str], size: int) -> Iterator[pa.Table]:
+    """Tidy tables of at most ``size`` rows with these columns."""
+    try:
+        # buffered: else all pages of a row group are held, and a file may be one single row group
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            leaves = leaf_names(file.schema_arrow)
+            for batch in file.iter_batches(batch_size=size, columns=sorted({leaves[name] for name in names})):
+                yield tidy(pa.Table.from_batches([batch])).select(names)
+    except PARSER_ERRORS as error:
+        raise unreadable(path, error) from error
+
+
+def _stream_files(plans: list[_Plan], band: str, *, several: bool) -> Iterator[LightCurves]:
+    for plan in plans:
+        try:
+            yield from _stream_file(plan, band)
+        except BadInput as error:
+            if not several:
+                raise
+            warn_of([str(error)])
+
+
+def _stream_file(plan: _Plan, band: str) -> Iterator[LightCurves]:
+    """One Parquet file in parts; the last star of a batch waits for the next, which may hold more of it."""
+    origin, name = Origin(str(plan.path)), str(plan.columns.source_id)
+    size = _STARS_PER_BATCH if plan.rows == len(plan.runs) else _POINTS_PER_BATCH
+    waiting: pa.Table | None = None
+    for batch in _batches(plan.path, plan.columns.names, size):
+        table = drop_unidentified(batch if waiting is None else pa.concat_tables([waiting, batch]), name, origin)
+        ids = source_ids(table[name], origin.name)
+        last = int(np.flatnonzero(ids != ids[-1])[-1]) + 1 if np.any(ids != ids[-1:]) else 0
+        waiting = table.slice(last)
+        if last:
+            yield to_lightcurves(table.slice(0, last), band=band, origin=origin, check_band=False)
+    if waiting is not None and waiting.num_rows:
+        yield to_lightcurves(waiting, band=band, origin=origin, check_band=False)
+
+
+def _rechunk(parts: Iterable[LightCurves], size: int) -> Iterator[LightCurves]:
+    waiting: list[LightCurves] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) < size:
+            continue
+        whole = LightCurves.concatenate(waiting)
+        full = len(whole) // size * size
+        for start in range(0, full, size):
+            yield whole[start : start + size]
+        waiting = [whole[full:]] if full < len(whole) else []
+    if waiting:
+        yield LightCurves.concatenate(waiting)
