@@ -18,7 +18,8 @@ import numpy as np
 
 from photfeh.core.errors import BadFile
 from photfeh.inference.cards import model_card
-from photfeh.inference.ensemble import Ensemble, train
+from photfeh.inference.ensemble import Ensemble
+from photfeh.inference.training import train
 from photfeh.readers import read_stars
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare

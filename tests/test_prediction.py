@@ -10,8 +10,9 @@ import photfeh as pf
 from photfeh.core.errors import BadFile, BadInput, UnknownName
 from photfeh.core.flags import Flag, describe
 from photfeh.core.lightcurves import LightCurves
-from photfeh.inference.ensemble import Ensemble, train
+from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import PREDICTION_COLUMNS, Predictor, load, predict
+from photfeh.inference.training import train
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
 from photfeh.simulation.survey import Simulation, simulate

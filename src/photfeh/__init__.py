@@ -53,7 +53,7 @@ _HOME = {
     "read_lightcurves": "readers",
     "read_stars": "readers",
     "simulate": "simulation.survey",
-    "train": "inference.ensemble",
+    "train": "inference.training",
     "validate": "validation.cross_validate",
 }
 
@@ -61,8 +61,9 @@ if TYPE_CHECKING:
     from photfeh.core.errors import PhotfehError
     from photfeh.core.lightcurves import LightCurves
     from photfeh.demonstration import demo
-    from photfeh.inference.ensemble import Ensemble, train
+    from photfeh.inference.ensemble import Ensemble
     from photfeh.inference.prediction import load, predict
+    from photfeh.inference.training import train
     from photfeh.models.registry import create_model, list_models
     from photfeh.readers import read_lightcurves, read_stars
     from photfeh.samples.dataset import Dataset

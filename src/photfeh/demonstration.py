@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from photfeh.core.errors import BadInput, MissingColumn
-from photfeh.inference.ensemble import train
 from photfeh.inference.prediction import predict
+from photfeh.inference.training import train
 from photfeh.report import ReportData, write_report
 from photfeh.report.page.explorer import shown_curves
 from photfeh.samples.dataset import Dataset

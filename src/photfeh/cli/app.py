@@ -202,7 +202,7 @@ def train(
 
     Example: photfeh train dataset --model gru --output model
     """
-    from photfeh.inference.ensemble import train as run
+    from photfeh.inference.training import train as run
 
     with progress() as report:
         ensemble = run(

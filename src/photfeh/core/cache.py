@@ -84,6 +84,10 @@ class Parts:
                     (self.folder / ".lock").unlink(missing_ok=True)
                     self.folder.rmdir()
 
+    def exists(self) -> bool:
+        """Whether an earlier call has begun to work here."""
+        return (self.folder / ".lock").exists()
+
     def find(self, key: Key) -> Path | None:
         """The folder of a finished part, or None."""
         path = self.folder / key.name
@@ -131,7 +135,8 @@ class Parts:
         """
         keys = list(asked)
         wanted, labels = {key.name for key in keys}, {_label_of(key.name) for key in keys}
-        stale, left = [], []
+        stale: list[Path] = []
+        left: list[Path] = []
         for part in self.all():
             if part.name not in wanted:
                 (stale if _label_of(part.name) in labels else left).append(part)

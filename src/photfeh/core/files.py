@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["flush_folder", "read_json", "remove_folder", "write_json", "write_text", "written"]
+__all__ = ["flush", "flush_folder", "read_json", "remove_folder", "write_json", "write_text", "written"]
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def written(path: str | Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         yield beside
-        _flush(beside)
+        flush(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -50,7 +50,7 @@ def flush_folder(folder: Path) -> None:
     """Every file below a folder safely on the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
-            _flush(path)
+            flush(path)
 
 
 def remove_folder(folder: Path) -> None:
@@ -63,7 +63,8 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """One file safely on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -109,7 +109,7 @@ def _array(digest: Any, array: np.ndarray[Any, Any]) -> None:
     _bytes(digest, b"array", f"{array.dtype.str}{array.shape}".encode())
     flat = np.ascontiguousarray(array).reshape(-1)
     if flat.size:
-        _bytes(digest, b"raw", memoryview(flat.view(np.uint8)))
+        _bytes(digest, b"raw", flat.view(np.uint8).data)
 
 
 def _series(digest: Any, column: pd.Series) -> None:

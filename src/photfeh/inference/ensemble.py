@@ -1,34 +1,31 @@
-"""The verb ``train`` and what it makes: an ensemble of fold members with its representation and calibration."""
+"""A trained model: an ensemble of fold members with its representation and calibration, and its folder."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from photfeh.core.cache import Parts
 from photfeh.core.errors import BadFile, BadInput
-from photfeh.core.types import BoolArray, FloatArray, IntArray
-from photfeh.inference.calibration import Calibration, cross_coverage
+from photfeh.core.files import flush_folder, read_json, remove_folder, write_json
+from photfeh.core.fingerprint import fingerprint
+from photfeh.core.types import BoolArray, FloatArray
+from photfeh.inference.calibration import LEVELS, Calibration
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
-from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import SHAPE_FEATURES, Representation, Sequences
-from photfeh.validation.fitting import Fitted, Labelled, fit_split
-from photfeh.validation.metrics import score
-from photfeh.validation.run import environment
-from photfeh.validation.splits import make_splits
 
-__all__ = ["Ensemble", "train"]
+__all__ = ["Ensemble"]
 
-_FORMAT = 2
+_FORMAT = 3
+_MOST_MEMBERS, _MOST_POINTS = 1_000, 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +99,20 @@ class Ensemble:
         out = ((shape < self.limits[0] - margin) | (shape > self.limits[1] + margin)).any(axis=1)
         return np.asarray(out | (mean <= low) | (mean >= high))
 
+    @property
+    def band(self) -> str:
+        """Passband of the light curves that the members were trained on."""
+        return self.representation.band
+
+    def fingerprint(self) -> str:
+        """Digest of all that a prediction depends on: classes, parameters, weights, calibration, limits."""
+        members = [(type(m), m.get_params(deep=False), m.arrays_, m.notes_) for m in self.members]
+        return fingerprint(
+            self.name, self.representation, members, self.types, self.calibration, self.limits, self.feh_range
+        )
+
     def save(self, folder: str | Path) -> Path:
-        """Write model.json, calibration.safetensors and one folder a member.
+        """Write one folder a member, calibration.safetensors, and model.json, the sign of a whole model, last.
 
         Raises
         ------
@@ -111,9 +120,12 @@ class Ensemble:
             if the folder holds something else.
         """
         folder = Path(folder)
-        ours = any((folder / name).exists() for name in ("model.json", "training.json"))
+        ours = (folder / "model.json").exists() or Parts(folder / "parts").exists()
         if folder.exists() and any(folder.iterdir()) and not ours:
             raise BadInput(f"{folder} is not empty and not a model; name another --output.")
+        (folder / "model.json").unlink(missing_ok=True)
+        for old in folder.glob("member-*"):
+            remove_folder(old)
         for number, member in enumerate(self.members):
             member.save(folder / f"member-{number}")
         content = {
@@ -129,7 +141,8 @@ class Ensemble:
         if self.calibration is not None:
             content["calibration"] = self.calibration.to_dict()
             save_file(self.calibration.arrays(), str(folder / "calibration.safetensors"))
-        (folder / "model.json").write_text(json.dumps(content, indent=1, default=str) + "\n")
+        flush_folder(folder)
+        write_json(folder / "model.json", content | {"files": file_digests(folder)})
         return folder
 
     @classmethod
@@ -139,162 +152,101 @@ class Ensemble:
         Raises
         ------
         BadFile
-            if it holds no model of this format.
+            if it holds no model of this format, a file in it was changed or is absent, or its numbers make no sense;
+            names the file.
         """
         folder = Path(folder)
         path = folder / "model.json"
         if not path.is_file():
-            raise BadFile(f"{folder} is not a trained model (no model.json); make one with `photfeh train`.")
-        content = json.loads(path.read_text())
-        if content.get("format") != _FORMAT or content.get("model") not in MODELS:
-            raise BadFile(f"{path} is of another format or names an unknown model; train it again.")
+            unfinished = Parts(folder / "parts").exists()
+            hint = (
+                "its training was interrupted; run the same command again"
+                if unfinished
+                else "make one with `photfeh train`"
+            )
+            raise BadFile(f"{folder} is not a trained model (no model.json): {hint}.")
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise BadFile(f"{path} cannot be read as JSON; train the model again.")
+        if content.get("format") != _FORMAT:
+            raise BadFile(
+                f"{folder} is a model of format {content.get('format')}, this version of photfeh reads {_FORMAT}: "
+                "train it again."
+            )
+        try:
+            _check_content(content)
+            _check_files(folder, content["files"])
+            return cls._of(folder, content)
+        except BadFile:
+            raise
+        except (BadInput, KeyError, TypeError, ValueError, OSError, RuntimeError, SafetensorError) as error:
+            said = f"has no entry {error}" if isinstance(error, KeyError) else str(error).splitlines()[0].rstrip(".")
+            raise BadFile(f"{path} is no model that can be used: {said}. Train it again.") from error
+
+    @classmethod
+    def _of(cls, folder: Path, content: dict[str, Any]) -> Ensemble:
         calibration = content["calibration"]
         if calibration is not None:
-            try:
-                arrays = load_file(str(folder / "calibration.safetensors"))
-            except (OSError, SafetensorError) as error:
-                raise BadFile(f"{folder} holds no readable calibration.safetensors ({error}); train again.") from error
-            calibration = Calibration.from_dict(calibration, arrays)
+            calibration = Calibration.from_dict(calibration, load_file(str(folder / "calibration.safetensors")))
         model_class = MODELS[content["model"]].model_class()
-        members = tuple(model_class().restore(folder / f"member-{i}") for i in range(content["n_members"]))
         return cls(
             content["model"],
             Representation(**content["representation"]),
-            members,
+            tuple(model_class().restore(folder / f"member-{i}") for i in range(content["n_members"])),
             tuple(content["types"]),
             calibration,
-            None if content["limits"] is None else np.array(content["limits"]),
+            None if content["limits"] is None else np.array(content["limits"], np.float64),
             content["notes"],
         )
 
 
-_NORMAL = {0.5: 0.6745, 0.68: 0.9945, 0.8: 1.2816, 0.9: 1.6449, 0.95: 1.96}
-
-
-def train(
-    dataset: Dataset | str | Path,
-    output: str | Path,
-    *,
-    model: str = "gru",
-    representation: str = "spline",
-    folds: int = 5,
-    weighting: str = "density",
-    params: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Ensemble:
-    """Train an ensemble on the sample of a data set and calibrate it on its out-of-fold residuals.
-
-    One member per fold; each is fitted without the stars of its fold, and their residuals, which no member has seen,
-    set the errors. An interrupted call goes on with the same arguments: finished members are kept.
-
-    Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make.
-    """
-    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
-    data = Labelled.of(dataset, representation)
-    settings = dict(params or {})
-    keys = {"dataset": dataset.notes["stars_sha256"], "model": model, "representation": representation, "folds": folds}
-    keys |= {"weighting": weighting, "params": create_model(model, **settings).get_params(), "seed": seed}
-    folder = _claim(Path(output), keys)
-    splits = list(make_splits(data.feh, n_folds=folds, seed=seed))
-    mean, sigma = np.full(len(data.feh), np.nan), np.full(len(data.feh), np.nan)
-    members: list[Regressor] = []
-    for number, split in enumerate(splits):
-        here = folder / f"member-{number}"
-        if (here / "model.json").exists():
-            member = MODELS[model].model_class()().restore(here)
-        else:
-            fitted: Fitted = fit_split(
-                model, settings, data, split, weighting=weighting, seed=seed + number, checkpoint=here / "checkpoint"
-            )
-            member = fitted.model
-            member.save(here)
-            for path in here.glob("checkpoint.*"):
-                path.unlink()
-        members.append(member)
-        mean[split.score], sigma[split.score] = member.predict_dist(data.sequences[split.score])
-        if progress is not None:
-            progress(f"{model}, member {number + 1}", number + 1, len(splits))
-    fold = np.empty(len(data.feh), np.int64)
-    for split in splits:
-        fold[split.score] = split.fold
-    ensemble = _assemble(dataset, data, model, representation, members, mean, sigma, fold, keys)
-    ensemble.save(folder)
-    return ensemble
-
-
-def _claim(folder: Path, keys: dict[str, Any]) -> Path:
-    """Start a model folder, or go on with one begun by the same call."""
-    note = folder / "training.json"
-    text = json.dumps(keys, indent=1, default=str) + "\n"
-    if note.exists() and note.read_text() != text:
-        raise BadInput(f"{folder} holds a model trained with other settings; name another --output or remove it.")
-    if not note.exists() and folder.exists() and any(folder.iterdir()):
-        raise BadInput(f"{folder} is not empty; name another --output.")
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(text)
-    return folder
-
-
-def _assemble(
-    dataset: Dataset,
-    data: Labelled,
-    model: str,
-    representation: str,
-    members: Sequence[Regressor],
-    mean: FloatArray,
-    sigma: FloatArray,
-    fold: IntArray,
-    keys: dict[str, Any],
-) -> Ensemble:
-    residual = mean - data.feh
-    every = np.stack([member.predict(data.sequences) for member in members])
-    # the error of the mean of the members is below that of one member by their variance (Krogh & Vedelsby 1995);
-    # stars are seen by all members but one, so the variance is taken where it can be had, over the sample
-    agreement = float(np.mean(np.var(every, axis=0, ddof=1)) * (len(members) - 1) / len(members))
-    shrink = float(np.sqrt(max(1.0 - agreement / float(np.mean(residual**2)), 0.5)))
-    stars = dataset.stars.iloc[dataset.sample]
-    types = tuple(sorted(stars["type"].unique()))
-    shape = data.sequences.shape()[:, : SHAPE_FEATURES.index("cos4")]
-    notes = {
-        "truth": dataset.truth,
-        "n_stars": len(data.feh),
-        "feh_range": [float(data.feh.min()), float(data.feh.max())],
-        "type_counts": {str(kind): int(n) for kind, n in stars["type"].value_counts().items()},
-        "cuts": dataset.notes["recipe"]["cuts"],
-        "out_of_fold": score(data.feh, mean),
-        "scores": _scores_by_group(stars, data.feh, mean),
-        "coverage": cross_coverage(data.sequences, residual, sigma, fold).to_dict("records"),
-        "training": {name: value for name, value in keys.items() if name != "dataset"},
-        "dataset_sha256": keys["dataset"],
-        "environment": environment(),
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that a model folder reads, by its path in the folder."""
+    files = [*folder.glob("member-*/*"), *folder.glob("calibration.safetensors")]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)
     }
-    return Ensemble(
-        model,
-        dataset.representations[representation],
-        tuple(members),
-        types,
-        Calibration.fit(data.sequences, residual, sigma, shrink=shrink),
-        np.stack([shape.min(axis=0), shape.max(axis=0)]),
-        notes,
-    )
 
 
-def _scores_by_group(stars: pd.DataFrame, feh: FloatArray, mean: FloatArray) -> list[dict[str, Any]]:
-    """Metrics of all stars, by type, by number of epochs and by [Fe/H]."""
-    groups = {"all": np.ones(len(stars), bool)}
-    kinds = stars["type"].to_numpy()
-    if len(set(kinds)) > 1:
-        groups |= {str(kind): kinds == kind for kind in sorted(set(kinds))}
-    for column, values, edges, digits in (
-        ("epochs", stars["n_epochs"].to_numpy(np.float64), (0, 20, 30, 50, np.inf), 0),
-        ("[Fe/H]", feh, (-np.inf, -2.0, -1.5, -1.0, np.inf), 1),
-    ):
-        for low, high in pairwise(edges):
-            groups[f"{low:.{digits}f} < {column} <= {high:.{digits}f}"] = (values > low) & (values <= high)
-    wanted = ("n", "r2", "rmse", "mae", "bias", "robust_sd")
-    return [
-        {"stars": name, **{key: score(feh[members], mean[members])[key] for key in wanted}}
-        for name, members in groups.items()
-        if members.any()
-    ]
+def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
+    """Every file as it was written, before anything is made of it."""
+    found = file_digests(folder)
+    for name in sorted({*digests, *found}):
+        if name not in found:
+            raise BadFile(f"{folder / name} is absent, so that the model is not whole; copy or train it again.")
+        if digests.get(name) != found[name]:
+            raise BadFile(f"{folder / name} is not the file that model.json speaks of; copy or train the model again.")
+
+
+def _check_content(content: Mapping[str, Any]) -> None:
+    """What model.json says must be of the right kind and size before anything is allocated.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        says what is wrong.
+    """
+    if content["model"] not in MODELS:
+        raise ValueError(f"it names the unknown model {content['model']!r}")
+    if not 1 <= int(content["n_members"]) <= _MOST_MEMBERS:
+        raise ValueError(f"n_members is {content['n_members']}, not 1 to {_MOST_MEMBERS}")
+    if not isinstance(content["notes"], dict) or not isinstance(content["files"], dict):
+        raise ValueError("notes or files is no table")
+    if not content["types"] or not all(isinstance(kind, str) for kind in content["types"]):
+        raise ValueError("types is no list of star types")
+    if not int(content["representation"]["n_points"]) <= _MOST_POINTS:
+        raise ValueError(f"n_points is above {_MOST_POINTS}")
+    if content["limits"] is not None:
+        limits = np.array(content["limits"], np.float64)
+        fits = limits.ndim == 2 and limits.shape[0] == 2 and limits.shape[1] <= len(SHAPE_FEATURES)
+        if not fits or not np.isfinite(limits).all() or (limits[0] > limits[1]).any():
+            raise ValueError("limits are not the lowest and highest value of each feature")
+    calibration = content["calibration"]
+    if calibration is not None:
+        quantiles = np.array(calibration["quantiles"], np.float64)
+        good = quantiles.shape == (len(LEVELS),) and bool(np.isfinite(quantiles).all() and (quantiles > 0).all())
+        if not good or not np.isfinite(float(calibration["shrink"])) or float(calibration["shrink"]) <= 0:
+            raise ValueError("the quantiles or the shrink factor of the calibration are not finite and positive")
+
+
+_NORMAL = {0.5: 0.6745, 0.68: 0.9945, 0.8: 1.2816, 0.9: 1.6449, 0.95: 1.96}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.bands import require_same_band
+from photfeh.core.cache import Key, Parts
+from photfeh.core.errors import BadInput, BandMismatch, UnknownName
+from photfeh.core.fingerprint import fingerprint
 from photfeh.core.flags import Flag, predictable
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
-from photfeh.readers import iter_lightcurves, read_stars
+from photfeh.inference.output import check_output, parts_folder, write_predictions
+from photfeh.readers import read_stars
+from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.measure import Measurement, Periods, check_period_setting, measure
 from photfeh.samples.sequences import build_sequences
 
@@ -57,18 +60,14 @@ def load(model: str | Path | Ensemble | None = None) -> Predictor:
     ------
     UnknownName
         if it is neither; lists the names.
+    BadFile
+        if the folder holds no whole model.
     """
     if isinstance(model, Ensemble):
         return Predictor(model.name, {model.name: model})
-    name = str(model) if model is not None else DEFAULT_MODEL
-    if name == "relation":
-        return Predictor("relation", {"relation": Ensemble.formula()})
-    if name in list_trained():
-        return Predictor(name, {part: Ensemble.load(_PRETRAINED / part) for part in _COMPOSED.get(name, (name,))})
-    if Path(name).is_dir():
-        name = Path(name).resolve().name
-        return Predictor(name, {name: Ensemble.load(model or ".")})
-    raise UnknownName("trained model or model folder", name, list_trained())
+    name, folders = _folders(model)
+    made = {part: Ensemble.formula() if folder is None else Ensemble.load(folder) for part, folder in folders.items()}
+    return Predictor(name, made)
 
 
 def load_card(model: str | Path) -> str:
@@ -76,15 +75,30 @@ def load_card(model: str | Path) -> str:
 
     Raises
     ------
-    UnknownName
+    UnknownName, BadFile
         as :func:`load`.
     """
     cards = []
-    for name, ensemble in load(model).ensembles.items():
-        folder = _PRETRAINED / name if (_PRETRAINED / name).is_dir() else Path(model)
-        written = folder / "MODEL_CARD.md"
-        cards.append(written.read_text() if written.is_file() else model_card(ensemble, name))
+    for name, folder in _folders(model)[1].items():
+        written_card = None if folder is None else folder / "MODEL_CARD.md"
+        if written_card is not None and written_card.is_file():
+            cards.append(written_card.read_text(encoding="utf-8"))
+        else:
+            cards.append(model_card(Ensemble.formula() if folder is None else Ensemble.load(folder), name))
     return "\n".join(cards)
+
+
+def _folders(model: str | Path | None) -> tuple[str, dict[str, Path | None]]:
+    """The name of a model and the folder of each of its parts; none for the formula."""
+    name = str(model) if model is not None else DEFAULT_MODEL
+    if name == "relation":
+        return name, {name: None}
+    if name in list_trained():
+        return name, {part: _PRETRAINED / part for part in _COMPOSED.get(name, (name,))}
+    if Path(name).is_dir():
+        folder = Path(name).resolve()
+        return folder.name, {folder.name: folder}
+    raise UnknownName("trained model or model folder", name, list_trained())
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,19 +111,44 @@ class Predictor:
     name: str
     ensembles: Mapping[str, Ensemble]
 
+    def __post_init__(self) -> None:
+        if len({ensemble.band for ensemble in self.ensembles.values()}) != 1:
+            told = ", ".join(f"{name}: {ensemble.band}" for name, ensemble in self.ensembles.items())
+            raise BandMismatch(f"the parts of model {self.name} are for light curves in unlike bands ({told}).")
+
+    @property
+    def band(self) -> str:
+        """Passband of the light curves that the models were made for."""
+        return next(iter(self.ensembles.values())).band
+
+    def fingerprint(self) -> str:
+        """Digest of all that a prediction depends on."""
+        return fingerprint(self.name, {name: ensemble.fingerprint() for name, ensemble in self.ensembles.items()})
+
     @property
     def truth(self) -> str:
         """What the labels of the training were."""
         return "; ".join(str(ensemble.notes["truth"]) for ensemble in self.ensembles.values())
 
-    def predict(self, curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "given") -> pd.DataFrame:
+    def predict(
+        self, curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "given", any_band: bool = False
+    ) -> pd.DataFrame:
         """Predictions for every row of a star table (:func:`photfeh.core.stars.validate_stars`), in its order.
 
         Columns as in :data:`PREDICTION_COLUMNS`; ``periods`` as in :func:`photfeh.samples.measure.measure`.
+
+        Raises
+        ------
+        BandMismatch
+            if the curves are in another band than the model's; with ``any_band`` they are predicted nevertheless, and
+            flagged.
         """
+        self.check_band(curves.band, any_band=any_band)
         measured = measure(curves, stars, periods=periods)
         table = measured.table
         flag = table["flag"].to_numpy(np.int64).copy()
+        if curves.band != self.band:
+            flag |= int(Flag.OTHER_BAND)
         columns = {name: np.full(len(table), np.nan) for name in ("feh", "feh_error", "feh_lower", "feh_upper")}
         chosen = np.full(len(table), self.name, dtype=object)
         free = predictable(flag)
@@ -130,7 +169,17 @@ class Predictor:
             }
         )
 
-    def adapted(self, curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "given") -> Predictor:
+    def check_band(self, band: str, *, any_band: bool = False) -> None:
+        """Raise BandMismatch unless the model was made for this band, or any will do."""
+        if not any_band:
+            require_same_band(
+                band, self.band, what="the light curves are", needs=f"model {self.name} was trained on curves in",
+                remedy="Take a model for that band, or --any-band to predict nevertheless, with a flag.",
+            )  # fmt: skip
+
+    def adapted(
+        self, curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "given", any_band: bool = False
+    ) -> Predictor:
         """The same with intervals for the population that these stars are a sample of (weighted conformal prediction).
 
         Raises
@@ -144,7 +193,7 @@ class Predictor:
         for name, ensemble in self.ensembles.items():
             mine = good & measured.table["type"].isin(list(ensemble.types)).to_numpy(bool)
             good &= ~mine
-            X = build_sequences(measured, ensemble.representation)
+            X = build_sequences(measured, ensemble.representation, any_band=any_band)
             mine &= X.mask.any(axis=1)
             made[name] = ensemble.adapted(X[mine]) if mine.any() else ensemble
         return Predictor(self.name, made)
@@ -160,7 +209,8 @@ class Predictor:
         """Predict the stars ``mine`` and write columns and flags in place."""
         if not mine.any():
             return
-        sequences = build_sequences(measured, ensemble.representation)
+        # bands were compared before the stars were measured
+        sequences = build_sequences(measured, ensemble.representation, any_band=True)
         flag[mine & ~sequences.mask.any(axis=1)] |= int(Flag.NO_FIT)
         good = np.flatnonzero(mine & predictable(flag))
         if not len(good):
@@ -179,9 +229,11 @@ def predict(
     *,
     model: str | Path | Ensemble | Predictor | None = None,
     output: str | Path | None = None,
-    band: str = "G",
+    band: str | None = None,
+    any_band: bool = False,
     periods: Periods = "given",
     adapt: bool = False,
+    overwrite: bool = False,
     stars_per_chunk: int = 10_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -197,11 +249,17 @@ def predict(
     output : path, optional
         Write the result there too (.parquet or .csv). Chunks are kept beside it as they are finished, so that an
         interrupted call goes on where it stopped.
+    band : str, optional
+        Passband to read. Default: that of light curves in memory, else the model's.
+    any_band : bool
+        Predict light curves in another band than the model's, too; such stars are flagged.
     periods : {"given", "check", "search"}
         As for :func:`photfeh.prepare`.
     adapt : bool
         Fit the intervals to the population of these stars, as seen in the first chunk (:meth:`Predictor.adapted`);
         intervals then depend on the sample.
+    overwrite : bool
+        Replace an ``output`` that photfeh did not make.
 
     Returns
     -------
@@ -209,83 +267,60 @@ def predict(
         Columns :data:`PREDICTION_COLUMNS`, one row for every star of the table, in its order.
     """
     predictor = model if isinstance(model, Predictor) else load(model)
-    kept = None if output is None else _Parts(Path(output), predictor, periods, adapt)
+    if output is not None:
+        check_output(output, inputs=(epochs, stars), overwrite=overwrite)
     table = read_stars(stars)
     if not len(table):
         raise BadInput("the star table has no rows.")
     table = table[[name for name in ("source_id", "period", "type") if name in table.columns]]
-    index = pd.Index(table["source_id"])
-    seen = np.zeros(len(table), bool)
-    parts: list[pd.DataFrame] = []
-    for curves in iter_lightcurves(epochs, band=band, stars_per_chunk=stars_per_chunk):
-        rows = index.get_indexer(curves.source_id)
-        rows = rows[rows >= 0]
-        seen[rows] = True
-        check_period_setting(curves, table, periods)
-        if adapt and len(rows):
-            predictor, adapt = predictor.adapted(curves, table.iloc[rows], periods=periods), False
-        if len(rows):
-            parts.append(_one_chunk(predictor, curves, table.iloc[rows], periods, kept).set_index(rows))
-        if progress is not None:
-            progress(int(seen.sum()), len(table))
-    rest = np.flatnonzero(~seen)
-    if len(rest):
-        nothing = np.zeros(0)
-        empty = LightCurves(np.zeros(0, np.int64), np.zeros(1, np.int64), nothing, nothing, band=band)
-        parts.append(predictor.predict(empty, table.iloc[rest]).set_index(rest))
-    result = pd.concat(parts).sort_index().rename_axis(None)
-    if kept is not None:
-        kept.finish(result)
-    if progress is not None:
-        progress(len(table), len(table))
+    band = band or (epochs.band if isinstance(epochs, LightCurves) else predictor.band)
+    predictor.check_band(band, any_band=any_band)
+    chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk)
+    with ExitStack() as stack:
+        parts = None
+        if output is not None:
+            parts = stack.enter_context(Parts(parts_folder(output)).claim())
+        result = _predict_chunks(predictor, chunks, len(table), periods, any_band, adapt, parts, progress)
+        if output is not None:
+            write_predictions(result, output, {"model": predictor.name, "model_digest": predictor.fingerprint()})
+        if parts is not None:
+            parts.clear()
     return result
 
 
-def _one_chunk(
-    predictor: Predictor, curves: LightCurves, stars: pd.DataFrame, periods: Periods, kept: _Parts | None
+def _predict_chunks(
+    predictor: Predictor,
+    chunks: Iterable[Chunk],
+    total: int,
+    periods: Periods,
+    any_band: bool,
+    adapt: bool,
+    parts: Parts | None,
+    progress: Callable[[int, int], None] | None,
 ) -> pd.DataFrame:
-    done = None if kept is None else kept.read(stars)
-    if done is not None:
-        return done
-    made = predictor.predict(curves, stars, periods=periods)
-    if kept is not None:
-        kept.write(stars, made)
-    return made
-
-
-class _Parts:
-    """Finished chunks in a folder beside the output, named by what they were made from."""
-
-    def __init__(self, output: Path, predictor: Predictor, periods: Periods, adapt: bool) -> None:
-        if output.suffix not in (".parquet", ".csv"):
-            raise BadInput(f"cannot write {output}: name a file that ends in .parquet or .csv.")
-        self.output = output
-        self.folder = output.with_name(output.name + ".parts")
-        self.made_by = json.dumps(
-            [predictor.name, periods, adapt, {name: part.notes for name, part in predictor.ensembles.items()}],
-            sort_keys=True,
-            default=str,
-        )
-
-    def read(self, stars: pd.DataFrame) -> pd.DataFrame | None:
-        path = self._path(stars)
-        return pd.read_parquet(path) if path.exists() else None
-
-    def write(self, stars: pd.DataFrame, table: pd.DataFrame) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(stars)
-        table.to_parquet(path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
-
-    def finish(self, result: pd.DataFrame) -> None:
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        if self.output.suffix == ".csv":
-            result.to_csv(self.output, index=False)
+    """All chunks, in the order of the star table; finished ones are taken from ``parts``."""
+    tables, keys, done, made = [], [], 0, 0
+    digest = ""
+    for number, chunk in enumerate(chunks):
+        check_period_setting(chunk.curves, chunk.stars, periods)
+        if adapt and number == 0:
+            predictor = predictor.adapted(chunk.curves, chunk.stars, periods=periods, any_band=any_band)
+        digest = digest or predictor.fingerprint()
+        key = Key("chunk", fingerprint(digest, periods, any_band, chunk.stars, chunk.curves))
+        found = None if parts is None else parts.find(key)
+        if found is not None:
+            table = pd.read_parquet(found / "predictions.parquet")
         else:
-            result.to_parquet(self.output, index=False, compression="zstd")
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _path(self, stars: pd.DataFrame) -> Path:
-        digest = hashlib.sha256(self.made_by.encode())
-        digest.update(pd.util.hash_pandas_object(stars, index=False).to_numpy().tobytes())
-        return self.folder / f"{digest.hexdigest()[:20]}.parquet"
+            table = predictor.predict(chunk.curves, chunk.stars, periods=periods, any_band=any_band)
+            made += 1
+            if parts is not None:
+                with parts.writing(key) as here:
+                    table.to_parquet(here / "predictions.parquet")
+        keys.append(key)
+        tables.append(table.set_index(chunk.rows))
+        done += len(chunk)
+        if progress is not None:
+            progress(done, total)
+    if parts is not None:
+        parts.finish(keys, made)
+    return pd.concat(tables).sort_index().rename_axis(None)

@@ -12,16 +12,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.files import written
+from photfeh.core.fingerprint import fingerprint
 
 __all__ = ["Batch", "FitConfig", "FitResult", "fit_network", "predict_network"]
+
+CHECKPOINT_SECONDS = 30.0
+"""Shortest time between two checkpoints."""
 
 
 @runtime_checkable
@@ -143,12 +148,14 @@ def fit_network(
     *,
     augment: Callable[[Batch, torch.Generator], Batch] | None = None,
     checkpoint: Path | None = None,
+    made_of: str = "",
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> FitResult:
     """Train ``module`` in place and leave it with the weights of the best tune loss.
 
-    With ``checkpoint`` (a file name without suffix) the state is written after every epoch and a later call with the
-    same settings goes on from there; the result is the same as without the interruption.
+    With ``checkpoint`` (a file) the state is written every half minute, and a later call with the same architecture,
+    data and settings goes on from there; the result is the same as without the interruption. ``made_of`` tells fits
+    apart that differ in nothing else, such as in their ``augment``.
 
     Raises
     ------
@@ -164,8 +171,10 @@ def fit_network(
     result, best = FitResult(), _snapshot(module)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
-        if checkpoint is not None and _files(checkpoint)[1].exists():
-            result, best = _resume(checkpoint, module, optimiser, generator, config)
+        identity, saved = "", time.monotonic()
+        if checkpoint is not None:
+            identity = _identity(module, optimiser, train, tune, config, made_of)
+            result, best = _resume(checkpoint, module, optimiser, generator, config, identity)
         for epoch in range(len(result.history), config.epochs):
             if result.stopped_early:
                 break
@@ -178,8 +187,9 @@ def fit_network(
             if row["tune_loss"] < result.best_loss - config.min_delta:
                 result.best_loss, result.best_epoch, best = row["tune_loss"], epoch, _snapshot(module)
             result.stopped_early = epoch - result.best_epoch >= config.patience
-            if checkpoint is not None:
-                _save(checkpoint, module, optimiser, generator, result, best, config)
+            if checkpoint is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                _save(checkpoint, module, optimiser, generator, result, best, identity)
+                saved = time.monotonic()
             if on_epoch is not None:
                 on_epoch(row)
     module.load_state_dict(best)
@@ -261,49 +271,53 @@ def _snapshot(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
-# ---------------------------------------------------------------------- checkpoints: safetensors + JSON, no pickles
-def _files(checkpoint: Path) -> tuple[Path, Path]:
-    return checkpoint.with_suffix(".safetensors"), checkpoint.with_suffix(".json")
+# ---------------------------------------------------------------------- checkpoints: one safetensors file, no pickles
+def _identity(
+    module: nn.Module, optimiser: torch.optim.Optimizer, train: Batch, tune: Batch, config: FitConfig, made_of: str
+) -> str:
+    """Fingerprint of what a checkpoint belongs to: architecture, optimiser, recipe and data."""
+    tensors = [getattr(part, name).cpu().numpy() for part in (train, tune) for name in Batch.__dataclass_fields__]
+    shapes = {name: str(tuple(value.shape)) for name, value in module.state_dict().items()}
+    return fingerprint(str(module), shapes, type(optimiser), config, tensors, made_of, torch.__version__)
 
 
 def _save(
-    checkpoint: Path,
+    path: Path,
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     result: FitResult,
     best: dict[str, Tensor],
-    config: FitConfig,
+    identity: str,
 ) -> None:
-    """Write both files under temporary names and rename, so that a kill leaves the old or the new state."""
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    """Write the state after an epoch, whole or not at all."""
     tensors = {f"module.{name}": value.cpu().clone() for name, value in module.state_dict().items()}
     tensors |= {f"best.{name}": value.cpu().clone() for name, value in best.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value).cpu().clone() for name, value in state.items()}
     tensors["rng.batches"], tensors["rng.dropout"] = generator.get_state(), torch.get_rng_state()
-    weights, notes = _files(checkpoint)
-    epoch = len(result.history)
-    save_file(tensors, str(weights) + ".new", metadata={"epoch": str(epoch)})
-    Path(str(notes) + ".new").write_text(json.dumps({"config": asdict(config), "result": asdict(result)}))
-    Path(str(weights) + ".new").replace(weights)
-    Path(str(notes) + ".new").replace(notes)
+    with written(path) as beside:
+        save_file(tensors, str(beside), metadata={"identity": identity, "result": json.dumps(asdict(result))})
 
 
 def _resume(
-    checkpoint: Path,
+    path: Path,
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     config: FitConfig,
+    identity: str,
 ) -> tuple[FitResult, dict[str, Tensor]]:
-    weights, notes = _files(checkpoint)
-    content: dict[str, Any] = json.loads(notes.read_text())
-    with safe_open(str(weights), "pt") as opened:
-        epoch = int((opened.metadata() or {})["epoch"])
-    if content["config"] != asdict(config) or epoch != len(content["result"]["history"]):
-        return FitResult(), _snapshot(module)  # other settings, or cut between the two renames: start again
-    tensors = load_file(str(weights))
+    """The state of an earlier call; a fresh one where there is none, or only that of another fit."""
+    try:
+        with safe_open(str(path), "pt") as opened:
+            metadata = opened.metadata() or {}
+            same = metadata.get("identity") == identity
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()} if same else {}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return FitResult(), _snapshot(module)
+    if not same:
+        return FitResult(), _snapshot(module)
     module.load_state_dict({name[7:]: value for name, value in tensors.items() if name.startswith("module.")})
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -314,4 +328,4 @@ def _resume(
     generator.set_state(tensors["rng.batches"])
     torch.set_rng_state(tensors["rng.dropout"])
     best = {name[5:]: value.to(config.device) for name, value in tensors.items() if name.startswith("best.")}
-    return FitResult(**content["result"]), best
+    return FitResult(**json.loads(metadata["result"])), best

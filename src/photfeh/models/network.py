@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network
@@ -64,7 +65,7 @@ class Network(Regressor):
     def track(
         self, *, checkpoint: Path | None = None, on_epoch: Callable[[dict[str, float]], None] | None = None
     ) -> None:
-        """Write checkpoints under this file name and report every epoch during the next ``fit``."""
+        """Write checkpoints into this file and report every epoch during the next ``fit``."""
         self._checkpoint, self._on_epoch = checkpoint, on_epoch
 
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
@@ -81,6 +82,7 @@ class Network(Regressor):
             self.fit_config(),
             augment=self.augmentation(),
             checkpoint=getattr(self, "_checkpoint", None),
+            made_of=fingerprint(type(self), self.get_params(deep=False)),
             on_epoch=getattr(self, "_on_epoch", None),
         )
         self.history_ = result.history

@@ -1,4 +1,4 @@
-"""Light curves in chunks of bounded memory, whatever the size of the Parquet files that hold them."""
+"""The one stream: light curves in chunks of bounded memory, and with them the rows of the star table they belong to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from photfeh.core.bands import require_same_band
 from photfeh.core.errors import BadFile, BadInput
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import IntArray
@@ -20,7 +22,7 @@ from photfeh.readers.points import Origin, check_schema_band, drop_unidentified,
 from photfeh.readers.reading import check_one_kind, files_of, read_lightcurves, warn_of
 from photfeh.readers.tables import is_list, leaf_names, tidy
 
-__all__ = ["iter_lightcurves"]
+__all__ = ["Chunk", "iter_chunks", "iter_lightcurves"]
 
 _WHOLE_BELOW = 20_000_000  # rows; a Parquet file that is not sorted by star is read whole up to this size
 _POINTS_PER_BATCH = 262_144
@@ -55,6 +57,74 @@ def iter_lightcurves(source: object, *, band: str = "G", stars_per_chunk: int = 
         raise BadInput(f"stars_per_chunk must be at least 1, found {stars_per_chunk}.")
     stream = _stream(source, band)
     yield from _rechunk([read_lightcurves(source, band=band)] if stream is None else stream, stars_per_chunk)
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some stars of a star table with their light curves.
+
+    ``rows`` (n,): their rows in the table; ``stars``: these rows; ``curves``: n light curves in the same order, without
+    points where the source has none. ``observed``: whether the source holds these stars.
+    """
+
+    rows: IntArray
+    stars: pd.DataFrame
+    curves: LightCurves
+    observed: bool
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def iter_chunks(epochs: object, stars: pd.DataFrame, *, band: str, stars_per_chunk: int = 10_000) -> Iterator[Chunk]:
+    """Every star of a table once: first those that occur in the light curves, in their order, then all others.
+
+    Stars of the light curves that are not in the table are left out.
+
+    Parameters
+    ----------
+    epochs
+        As for :func:`photfeh.readers.read_lightcurves`.
+    stars : DataFrame
+        As :func:`photfeh.core.stars.validate_stars` returns it.
+    band : str
+        Passband to read. Light curves in memory must be in it.
+    stars_per_chunk : int
+        Stars of the source in each chunk.
+
+    Raises
+    ------
+    BandMismatch
+        if ``epochs`` are light curves in memory in another band.
+    BadInput
+        as :func:`iter_lightcurves`.
+    """
+    index = pd.Index(stars["source_id"])
+    seen = np.zeros(len(stars), bool)
+    folded = False
+    for curves in iter_lightcurves(epochs, band=band, stars_per_chunk=stars_per_chunk):
+        require_same_band(
+            curves.band,
+            band,
+            what="the light curves are",
+            needs="asked was",
+            remedy=f"Name theirs: band={curves.band!r}.",
+        )
+        folded = curves.folded
+        rows = index.get_indexer(pd.Index(curves.source_id))
+        here = rows >= 0
+        rows = rows[here].astype(np.int64)
+        seen[rows] = True
+        if len(rows):
+            yield Chunk(rows, stars.iloc[rows].reset_index(drop=True), curves if here.all() else curves[here], True)
+    nothing = np.zeros(0)
+    rest = np.flatnonzero(~seen)
+    for begin in range(0, len(rest), stars_per_chunk):
+        rows = rest[begin : begin + stars_per_chunk]
+        part = stars.iloc[rows].reset_index(drop=True)
+        ids = part["source_id"].to_numpy(np.int64)
+        none = LightCurves(ids, np.zeros(len(ids) + 1, np.int64), nothing, nothing, nothing, band, folded)
+        yield Chunk(rows, part, none, False)
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,28 @@ sequences/<representation>/values.npy, mask.npy    (N, T, 2) float32, (N, T) boo
 from __future__ import annotations
 
 import hashlib
-import json
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadFile, BadInput, UnknownName
+from photfeh.core.files import flush, read_json, write_json, write_text, written
+from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.samples.sequences import FEATURES, Representation, Sequences
 
 __all__ = ["Dataset", "DatasetWriter"]
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +60,14 @@ class Dataset:
                 else "make one with `photfeh prepare`"
             )
             raise BadFile(f"{folder} is not a finished data set (no dataset.json): {hint}.")
-        notes = json.loads((folder / "dataset.json").read_text())
+        notes = read_json(folder / "dataset.json")
+        if not isinstance(notes, dict):
+            raise BadFile(f"{folder / 'dataset.json'} cannot be read; prepare the data set again.")
         if notes.get("format") != _FORMAT:
-            raise BadFile(f"{folder} has format {notes.get('format')}, this version reads {_FORMAT}; prepare it again.")
+            raise BadFile(
+                f"{folder} is a data set of format {notes.get('format')}, this version of photfeh reads {_FORMAT}: "
+                "prepare it again from its light curves."
+            )
         return cls(folder, pd.read_parquet(folder / "stars.parquet"), pd.read_csv(folder / "cut_flow.csv"), notes)
 
     def __len__(self) -> int:
@@ -90,6 +101,11 @@ class Dataset:
         return np.flatnonzero(self.stars["in_sample"].to_numpy(bool))
 
     @property
+    def band(self) -> str:
+        """Passband of the light curves."""
+        return str(self.notes["recipe"]["band"])
+
+    @property
     def truth(self) -> str:
         """Which kind of truth the labels are, in words."""
         return str(self.notes["truth"])
@@ -101,8 +117,12 @@ class Dataset:
         ------
         UnknownName
             if it was not prepared.
+        BadInput
+            if the folder was prepared again since it was opened.
         """
         representation = self.representation(name)
+        if read_json(self.folder / "dataset.json") != self.notes:
+            raise BadInput(f"{self.folder} was prepared again since it was opened; open it again.")
         here = self.folder / "sequences" / name
         values, mask = np.load(here / "values.npy", mmap_mode="r"), np.load(here / "mask.npy", mmap_mode="r")
         features = np.load(self.folder / "features.npy", mmap_mode="r")
@@ -143,7 +163,11 @@ class Dataset:
 
 
 class DatasetWriter:
-    """Fills a data-set folder chunk by chunk; an interrupted run goes on where it stopped.
+    """Fills a data-set folder chunk by chunk; what an interrupted call has measured is taken if nothing changed.
+
+    The arrays are written in place, so a part is the measured rows and the promise that the arrays hold its stars.
+    Before a chunk is written, every part that speaks of one of its stars is removed. Used as a context: the folder
+    belongs to this process until the end of the block.
 
     Parameters
     ----------
@@ -152,57 +176,54 @@ class DatasetWriter:
         All stars, in the order of the rows.
     representations : dict
         Name -> settings.
-    settings : dict
-        Everything the result depends on; a folder begun with other settings is refused.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        source_id: IntArray,
-        representations: dict[str, Representation],
-        settings: dict[str, Any],
-    ) -> None:
+    def __init__(self, folder: str | Path, source_id: IntArray, representations: dict[str, Representation]) -> None:
         self.folder = Path(folder)
         self.source_id = source_id
         self.representations = representations
-        self.parts = self.folder / "parts"
-        self._claim(settings)
-        self._row = pd.Series(np.arange(len(source_id)), index=source_id)
-        n = len(source_id)
-        self._features = self._map("features.npy", (n, len(FEATURES)), np.float64, np.nan)
-        self._values, self._mask = {}, {}
-        for name, representation in representations.items():
-            shape = (n, representation.n_points)
-            self._values[name] = self._map(f"sequences/{name}/values.npy", (*shape, 2), np.float32, 0.0)
-            self._mask[name] = self._map(f"sequences/{name}/mask.npy", shape, np.bool_, False)
+        self.parts = Parts(self.folder / "parts")
+        self._asked: list[Key] = []
+        self._made = 0
+        self._pending: Future[None] | None = None
 
-    def done(self, source_id: IntArray) -> bool:
-        """Whether the chunk of these stars was written before."""
-        return self._part(source_id).exists()
+    def __enter__(self) -> DatasetWriter:
+        self._refuse_what_is_not_ours()
+        with ExitStack() as stack:
+            stack.enter_context(self.parts.claim())
+            self._flusher = stack.enter_context(ThreadPoolExecutor(1))
+            self._open_arrays()
+            self._stack = stack.pop_all()
+        return self
 
-    def write(self, table: pd.DataFrame, sequences: dict[str, Sequences]) -> None:
-        """Store one chunk: its measured rows and its sequences."""
-        rows = self._row.loc[table["source_id"]].to_numpy()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, at)
+
+    def done(self, key: Key) -> bool:
+        """Whether this very chunk was written before; either way it is asked for now."""
+        self._asked.append(key)
+        self._settle()
+        return self.parts.find(key) is not None
+
+    def write(self, key: Key, rows: IntArray, table: pd.DataFrame, sequences: dict[str, Sequences]) -> None:
+        """Store one chunk: the measured table and the sequences of the stars in these rows of the data set."""
+        self._settle()
+        for number in np.unique(self._owner[rows]):
+            if number >= 0:
+                self.parts.remove(self._known.pop(int(number)))
         for name, chunk in sequences.items():
             self._values[name][rows], self._mask[name][rows] = chunk.values, chunk.mask
             self._features[rows] = chunk.features
-        part = self._part(table["source_id"].to_numpy(np.int64))
-        table.assign(_row=rows).to_parquet(part.with_suffix(".new"))
-        part.with_suffix(".new").replace(part)
-
-    def measured(self) -> pd.DataFrame:
-        """All rows written so far, in the order of the star table."""
-        parts = [pd.read_parquet(path) for path in sorted(self.parts.glob("*.parquet"))]
-        table = pd.concat(parts, ignore_index=True).sort_values("_row", kind="stable")
-        return table.drop(columns="_row").reset_index(drop=True)
+        self._made += 1
+        # flushing waits for the disk: meanwhile the next chunk is measured
+        self._pending = self._flusher.submit(self._keep, key, rows, table)
 
     def finish(self, stars: pd.DataFrame, cut_flow: pd.DataFrame, notes: dict[str, Any]) -> Dataset:
         """Write the tables, then dataset.json, the sign of a finished folder; remove the parts."""
-        for array in (self._features, *self._values.values(), *self._mask.values()):
-            array.flush()
-        stars.to_parquet(self.folder / "stars.parquet", compression="zstd")
-        cut_flow.to_csv(self.folder / "cut_flow.csv", index=False)
+        self._settle()
+        with written(self.folder / "stars.parquet") as path:
+            stars.to_parquet(path, compression="zstd")
+        write_text(self.folder / "cut_flow.csv", cut_flow.to_csv(index=False))
         content = {
             "format": _FORMAT,
             "representations": {name: r.to_dict() for name, r in self.representations.items()},
@@ -211,37 +232,89 @@ class DatasetWriter:
             "stars_sha256": hashlib.sha256((self.folder / "stars.parquet").read_bytes()).hexdigest(),
             **notes,
         }
-        (self.folder / "dataset.json").write_text(json.dumps(content, indent=1, default=str) + "\n")
-        for path in self.parts.iterdir():
-            path.unlink()
-        self.parts.rmdir()
+        self.parts.finish(self._asked, self._made)
+        write_json(self.folder / "dataset.json", content)
+        self.parts.clear()
+        (self.parts.folder / "layout.json").unlink(missing_ok=True)
         return Dataset.open(self.folder)
 
-    def _claim(self, settings: dict[str, Any]) -> None:
-        """Start, or go on with, a folder of the same settings."""
-        note = self.parts / "settings.json"
-        text = json.dumps(settings, indent=1, default=str, sort_keys=True)
+    def measured(self) -> pd.DataFrame:
+        """The rows of the chunks that were asked for, in the order of the star table.
+
+        Raises
+        ------
+        BadInput
+            if a part was taken away, by another process, since it was asked for.
+        """
+        self._settle()
+        tables = []
+        for key in self._asked:
+            part = self.parts.find(key)
+            if part is None:
+                raise BadInput(f"{self.folder} was changed while it was prepared; run the same command again.")
+            tables.append(pd.read_parquet(part / "stars.parquet").assign(_row=np.load(part / "rows.npy")))
+        table = pd.concat(tables, ignore_index=True).sort_values("_row", kind="stable")
+        return table.drop(columns="_row").reset_index(drop=True)
+
+    # ------------------------------------------------------------------ inside
+    def _refuse_what_is_not_ours(self) -> None:
         if (self.folder / "dataset.json").exists():
             raise BadInput(f"{self.folder} already holds a data set; name another --output or remove that folder.")
-        if note.exists() and note.read_text() != text:
-            raise BadInput(
-                f"{self.folder} holds an interrupted preparation with other settings; remove it or finish it."
-            )
-        if not note.exists() and self.folder.exists() and any(self.folder.iterdir()):
+        if self.folder.exists() and any(self.folder.iterdir()) and not self.parts.exists():
             raise BadInput(f"{self.folder} is not empty and not a data set; name another --output.")
-        self.resumed = note.exists()
-        self.parts.mkdir(parents=True, exist_ok=True)
-        note.write_text(text)
 
-    def _map(self, name: str, shape: tuple[int, ...], dtype: Any, fill: float | bool) -> np.memmap[Any, Any]:
+    def _open_arrays(self) -> None:
+        """The arrays of an earlier call if they are for the same stars and shapes; else fresh ones and no parts."""
+        n = len(self.source_id)
+        shapes = {name: r.n_points for name, r in self.representations.items()}
+        layout, note = fingerprint(self.source_id, shapes, FEATURES), self.parts.folder / "layout.json"
+        resumed = read_json(note) == layout
+        if not resumed:
+            note.unlink(missing_ok=True)
+            self.parts.clear()
+        self._files: list[Path] = []
+        self._features = self._map("features.npy", (n, len(FEATURES)), np.float64, np.nan, resumed)
+        self._values, self._mask = {}, {}
+        for name, points in shapes.items():
+            self._values[name] = self._map(f"sequences/{name}/values.npy", (n, points, 2), np.float32, 0.0, resumed)
+            self._mask[name] = self._map(f"sequences/{name}/mask.npy", (n, points), np.bool_, False, resumed)
+        write_json(note, layout)
+        self._owner = np.full(n, -1, np.int64)
+        self._known: dict[int, Path] = {}
+        for number, part in enumerate(self.parts.all()):
+            self._owner[np.load(part / "rows.npy")] = number
+            self._known[number] = part
+
+    def _map(
+        self, name: str, shape: tuple[int, ...], dtype: Any, fill: float | bool, resumed: bool
+    ) -> np.memmap[Any, Any]:
         path = self.folder / name
-        if self.resumed and path.exists():
+        self._files.append(path)
+        if resumed and path.exists():
             return np.load(path, mmap_mode="r+")  # type: ignore[no-any-return]
         path.parent.mkdir(parents=True, exist_ok=True)
         array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        _allocate(path)
         if fill != 0:
             array[:] = fill
         return array
 
-    def _part(self, source_id: IntArray) -> Path:
-        return self.parts / f"{hashlib.sha256(np.ascontiguousarray(source_id).tobytes()).hexdigest()[:20]}.parquet"
+    def _keep(self, key: Key, rows: IntArray, table: pd.DataFrame) -> None:
+        for path in self._files:
+            flush(path)
+        with self.parts.writing(key) as part:
+            table.to_parquet(part / "stars.parquet")
+            np.save(part / "rows.npy", rows)
+
+    def _settle(self) -> None:
+        """Wait until the last chunk is on the disk; its error, if it had one, is raised here."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+
+def _allocate(path: Path) -> None:
+    """Claim the disk space of a sparse file now: a full disk is an error here, and a killed process on later access."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from photfeh.core.cache import Key
 from photfeh.core.errors import BadInput
+from photfeh.core.fingerprint import fingerprint
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.stars import COLUMNS
 from photfeh.core.types import IntArray
-from photfeh.readers import iter_lightcurves, read_stars
+from photfeh.readers import read_stars
+from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.dataset import Dataset, DatasetWriter
 from photfeh.samples.measure import Periods, check_period_setting, measure
-from photfeh.samples.selection import Cut, Labels, add_labels, apply_cuts, get_cuts
+from photfeh.samples.selection import Cut, add_labels, apply_cuts, get_cuts
 from photfeh.samples.sequences import REPRESENTATIONS, Representation, build_sequences
 
 __all__ = ["TRUTHS", "prepare"]
@@ -38,12 +41,12 @@ def prepare(
     stars: Any,
     output: str | Path,
     *,
-    labels: Labels | None = None,
+    labels: str | None = None,
     cuts: str | Sequence[Cut] | None = None,
     types: Sequence[str] = ("RRab",),
     assume_type: str | None = None,
     representations: Sequence[str] = REPRESENTATIONS,
-    band: str = "G",
+    band: str | None = None,
     smoother: str = "periodic",
     alignment: str = "phi1",
     n_points: int | Mapping[str, int] = 264,
@@ -63,8 +66,11 @@ def prepare(
         Star table or its file: source_id, optional period, type, feh, feh_error, fold and any other column.
     output : path
         Folder to make. An interrupted run with the same arguments is continued.
-    labels : {"column", "relation", "none"}, optional
-        Default: the feh column where there is one, else the Muraveva+ 2025 relation on the measured curve.
+    labels : {"column", "relation", "relation:NAME", "none"}, optional
+        Default: the feh column where there is one, else the Muraveva+ 2025 relation on the measured curve. Other
+        relations by name (:data:`photfeh.samples.relations.RELATIONS`), several joined by ``+``.
+    band : str, optional
+        Passband (:mod:`photfeh.core.bands`). Default: that of light curves in memory, else Gaia's G.
     cuts : str or sequence of Cut, optional
         Name of a set, or ``"n_epochs>20,phi31_error<0.1"``. Default: ``founding`` for relation labels, else ``none``.
     types : sequence of str
@@ -91,92 +97,90 @@ def prepare(
         (and its subclasses) for input that cannot be used; single bad stars are flagged instead.
     """
     table = _scalars(read_stars(stars))
-    if assume_type is not None:
-        table["type"] = table["type"].fillna(assume_type) if "type" in table.columns else assume_type
-    labels = labels or ("column" if "feh" in table.columns and table["feh"].notna().any() else "relation")
-    cut_list = get_cuts(cuts if cuts is not None else ("founding" if labels == "relation" else "none"))
-    kinds: Any = representations
-    points = dict.fromkeys(kinds, n_points) if isinstance(n_points, int) else n_points
-    if set(points) != set(kinds):
-        raise BadInput(f"n_points is for {', '.join(points)}, but the representations are {', '.join(kinds)}.")
-    settings = {
-        name: Representation(kind=name, n_points=points[name], alignment=alignment, smoother=smoother)  # type: ignore[arg-type]
-        for name in kinds
-    }
     if not len(table):
         raise BadInput("the star table has no rows.")
-    chunks = iter_lightcurves(epochs, band=band, stars_per_chunk=stars_per_chunk)
-    # the first chunk tells whether this can be done at all, before anything is written
-    first = list(islice(chunks, 1))
-    for curves in first:
-        check_period_setting(curves, table, periods)
+    if assume_type is not None:
+        table["type"] = table["type"].fillna(assume_type) if "type" in table.columns else assume_type
+    band = band or (epochs.band if isinstance(epochs, LightCurves) else "G")
+    labels = labels or ("column" if "feh" in table.columns and table["feh"].notna().any() else "relation")
+    cut_list = get_cuts(cuts if cuts is not None else ("founding" if labels.startswith("relation") else "none"))
+    _rehearse(table, labels, cut_list, types, band)
+    settings = _representations(representations, band, n_points, alignment, smoother)
+    excluded = None if exclude is None else _excluded(exclude)
     source_id = table["source_id"].to_numpy(np.int64)
-    recipe = {
+    recipe: dict[str, Any] = {
         "band": band,
         "labels": labels,
         "cuts": [str(cut) for cut in cut_list],
         "types": list(types),
         "periods": periods,
         "representations": {name: r.to_dict() for name, r in settings.items()},
-        "stars": hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest(),
+        "stars": fingerprint(table),
     }
-    excluded = None
-    if exclude is not None:
-        ids = exclude if isinstance(exclude, (list, tuple, np.ndarray)) else read_stars(exclude)["source_id"]
-        excluded = np.sort(np.asarray(ids, np.int64))
-        recipe["excluded"] = hashlib.sha256(excluded.tobytes()).hexdigest()
-    writer = DatasetWriter(output, source_id, settings, recipe)
-    _measure_all(writer, chain(first, chunks), table, band, periods, stars_per_chunk, progress)
-    measured = add_labels(writer.measured(), labels)
-    keep, cut_flow = apply_cuts(measured, cut_list, types)
     if excluded is not None:
-        left = keep & ~np.isin(source_id, excluded)
-        row = ("not excluded", "not among the stars to leave out", int(keep.sum()), int(left.sum()), len(source_id))
-        cut_flow.loc[len(cut_flow)] = row
-        keep = left
-    measured["in_sample"] = keep
-    return writer.finish(measured, cut_flow, {"recipe": recipe, "truth": truth or TRUTHS[labels]})
-
-
-def _measure_all(
-    writer: DatasetWriter,
-    chunks: Iterable[LightCurves],
-    table: pd.DataFrame,
-    band: str,
-    periods: Periods,
-    chunk: int,
-    progress: Progress | None,
-) -> None:
-    """Chunks of the stars that occur in the light curves, then the rest of the table, which has no light curve."""
-    index = pd.Index(table["source_id"])
-    seen = np.zeros(len(table), bool)
-    for curves in chunks:
-        rows = index.get_indexer(curves.source_id)
-        rows = rows[rows >= 0]
-        seen[rows] = True
-        _measure_chunk(writer, curves, table.iloc[rows], periods)
-        if progress is not None:
-            progress(int(seen.sum()), len(table))
-    rest = np.flatnonzero(~seen)
-    if len(rest) == len(table):
+        recipe["excluded"] = fingerprint(excluded)
+    chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk)
+    # the first chunk tells whether this can be done at all, before anything is written
+    first = next(chunks)
+    check_period_setting(first.curves, table, periods)
+    if not first.observed:
         raise BadInput(
             "not one source_id of the star table occurs in the light curves; check that both name the same stars "
             f"(table: {table['source_id'].iloc[0]} ...)."
         )
-    nothing = np.zeros(0)
-    empty = LightCurves(np.zeros(0, np.int64), np.zeros(1, np.int64), nothing, nothing, band=band)
-    for begin in range(0, len(rest), chunk):
-        _measure_chunk(writer, empty, table.iloc[rest[begin : begin + chunk]], "given")
-    if progress is not None:
-        progress(len(table), len(table))
+    with DatasetWriter(output, source_id, settings) as writer:
+        done = 0
+        for chunk in chain([first], chunks):
+            _measure_chunk(writer, chunk, periods)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, len(table))
+        measured = add_labels(writer.measured(), labels, band=band)
+        keep, cut_flow = apply_cuts(measured, cut_list, types)
+        if excluded is not None:
+            left = keep & ~np.isin(source_id, excluded)
+            row = ("not excluded", "not among the stars to leave out", int(keep.sum()), int(left.sum()), len(source_id))
+            cut_flow.loc[len(cut_flow)] = row
+            keep = left
+        measured["in_sample"] = keep
+        kind = truth or TRUTHS[labels.partition(":")[0]]
+        return writer.finish(measured, cut_flow, {"recipe": recipe, "truth": kind})
 
 
-def _measure_chunk(writer: DatasetWriter, curves: LightCurves, stars: pd.DataFrame, periods: Periods) -> None:
-    ids: IntArray = stars["source_id"].to_numpy(np.int64)
-    if not len(ids) or writer.done(ids):
+def _rehearse(table: pd.DataFrame, labels: str, cuts: Sequence[Cut], types: Sequence[str], band: str) -> None:
+    """Label and cut no stars at all, so that what cannot be done is known before the first star is measured."""
+    nobody = table.iloc[:0]
+    nobody = nobody.assign(**{name: np.zeros(0) for name in COLUMNS if name not in table.columns and name != "feh"})
+    apply_cuts(add_labels(nobody, labels, band=band), cuts, types)
+
+
+def _representations(
+    kinds: Sequence[str], band: str, n_points: int | Mapping[str, int], alignment: str, smoother: str
+) -> dict[str, Representation]:
+    """Settings by name."""
+    points = dict.fromkeys(kinds, n_points) if isinstance(n_points, int) else n_points
+    if set(points) != set(kinds):
+        raise BadInput(f"n_points is for {', '.join(points)}, but the representations are {', '.join(kinds)}.")
+    chosen: Any = {"band": band, "alignment": alignment, "smoother": smoother}
+    return {str(kind): Representation(kind=kind, n_points=points[kind], **chosen) for kind in kinds}  # type: ignore[arg-type]
+
+
+def _excluded(stars: Any) -> IntArray:
+    """Identifiers of the stars that must not enter the sample, sorted."""
+    if isinstance(stars, (list, tuple, np.ndarray)):
+        stars = pd.DataFrame({"source_id": stars})
+    return np.sort(read_stars(stars)["source_id"].to_numpy(np.int64))
+
+
+def _measure_chunk(writer: DatasetWriter, chunk: Chunk, periods: Periods) -> None:
+    key = Key(
+        "chunk", fingerprint(writer.source_id, writer.representations, chunk.rows, chunk.stars, chunk.curves, periods)
+    )
+    if writer.done(key):
         return
-    measured = measure(curves, stars, periods=periods)
-    writer.write(measured.table, {name: build_sequences(measured, r) for name, r in writer.representations.items()})
+    measured = measure(chunk.curves, chunk.stars, periods=periods)
+    sequences = {name: build_sequences(measured, r) for name, r in writer.representations.items()}
+    writer.write(key, chunk.rows, measured.table, sequences)
 
 
 def _scalars(table: pd.DataFrame) -> pd.DataFrame:

@@ -128,7 +128,7 @@ def apply_cuts(stars: pd.DataFrame, cuts: Sequence[Cut], types: Sequence[str]) -
     return keep, pd.DataFrame(rows, columns=["cut", "meaning", "n_before", "n_after", "n_alone"])
 
 
-def add_labels(stars: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+def add_labels(stars: pd.DataFrame, labels: str, *, band: str = "G") -> pd.DataFrame:
     """Set ``feh``, ``feh_error`` and ``feh_source``.
 
     ``column``: the table's own feh (errors of zero count as unknown). ``relation``: Muraveva+ 2025 for RRab and RRc on

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from photfeh.core.bands import get_band, require_same_band
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
 from photfeh.samples.measure import N_HARMONICS, Measurement
@@ -51,6 +52,8 @@ FEATURES = (*SHAPE_FEATURES, *_FROM_TABLE, "is_rrc")
 class Representation:
     """How folded curves become sequences of ``n_points`` steps and two channels: magnitude and phase x period [d].
 
+    ``band``: the passband that the curves must be in (:mod:`photfeh.core.bands`).
+
     ``raw``: the observed points in order of phase, padded and masked, magnitudes as observed. ``raw-spline``: the
     smoothed curve, magnitudes as observed. ``spline``: the smoothed curve minus its mean.
 
@@ -62,6 +65,7 @@ class Representation:
     """
 
     kind: Literal["raw", "raw-spline", "spline"] = "spline"
+    band: str = "G"
     n_points: int = 264
     alignment: Literal["phi1", "maximum"] = "phi1"
     smoother: Literal["periodic", "founding"] = "periodic"
@@ -74,6 +78,7 @@ class Representation:
         ):
             if value not in known:
                 raise UnknownName("representation setting", str(value), known)
+        get_band(self.band)
         if self.n_points < 8:
             raise BadInput(f"n_points must be at least 8, found {self.n_points}.")
 
@@ -140,9 +145,20 @@ class Sequences:
         return np.asarray(self.features[:, : len(SHAPE_FEATURES)])
 
 
-def build_sequences(measured: Measurement, representation: Representation) -> Sequences:
-    """Sequences of the measured stars, row by row; a star that cannot be represented has no valid step."""
+def build_sequences(measured: Measurement, representation: Representation, *, any_band: bool = False) -> Sequences:
+    """Sequences of the measured stars, row by row; a star that cannot be represented has no valid step.
+
+    Raises
+    ------
+    BandMismatch
+        if the curves are in another band than the representation, unless ``any_band``.
+    """
     curves = measured.curves
+    if not any_band:
+        require_same_band(
+            curves.band, representation.band, what="the light curves are", needs="the representation is for",
+            remedy="Prepare these curves with their own band.",
+        )  # fmt: skip
     period = measured.table["period"].to_numpy(np.float64)
     order_offsets, phase, mag, weight = curves.offsets, curves.time, curves.mag, measured.point_weight
     if representation.alignment == "maximum":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core.errors import BadInput
+from photfeh.core.fingerprint import fingerprint
 from photfeh.models.registry import create_model
 from photfeh.samples.dataset import Dataset
-from photfeh.validation.fitting import Task, run_tasks
+from photfeh.validation.fitting import Labelled, Task, fit_key, run_tasks
 from photfeh.validation.run import Part, Run, RunWriter
 from photfeh.validation.splits import Protocol, Split, make_splits, thinned
 
@@ -81,20 +81,24 @@ def validate(
         "representations": kinds,
         "validation": {
             "folds": folds, "repeats": repeats, "protocol": protocol, "weighting": weighting, "seed": seed,
-            "train_fraction": train_fraction if train_fraction < 1.0 else None, "splits_sha256": _splits_hash(splits),
+            "train_fraction": train_fraction if train_fraction < 1.0 else None, "splits_sha256": fingerprint(splits),
         },
     }  # fmt: skip
-    writer = RunWriter(output, recipe)
-    tasks = [
-        Task(writer, Part(name, representation, split.repeat, split.fold), params.get(name, {}), split, weighting, seed)
-        for name, representation in pairs
-        for split in splits
-    ]
-    waiting = [task for task in tasks if not writer.done(task.part)]
-    for done, part in enumerate(run_tasks(dataset, waiting, jobs), len(tasks) - len(waiting) + 1):
-        if progress is not None:
-            progress(str(part), done, len(tasks))
-    return writer.finish()
+    chosen = {name: params.get(name, {}) for name in models}
+    contents = {kind: Labelled.of(dataset, kind).content for kind in {kind for _, kind in pairs}}
+    with RunWriter(output, recipe) as writer:
+        tasks, count = [], len(pairs) * len(splits)
+        for name, kind in pairs:
+            for split in splits:
+                part, own = Part(name, kind, split.repeat, split.fold), seed + 1000 * split.repeat + split.fold
+                key = fit_key(part.name, name, chosen[name], contents[kind], split, weighting=weighting, seed=own)
+                if not writer.done(key, part):
+                    task = Task(writer.parts, key, part, chosen[name], contents[kind], split, weighting, own)
+                    tasks.append(task)
+        for done, part in enumerate(run_tasks(dataset, tasks, jobs), count - len(tasks) + 1):
+            if progress is not None:
+                progress(str(part), done, count)
+        return writer.finish()
 
 
 def learning_curve(
@@ -161,11 +165,3 @@ def _splits(sample: pd.DataFrame, folds: int | str, repeats: int, protocol: Prot
     if folds not in sample.columns or sample[folds].isna().any():
         raise BadInput(f"the star table has no column {folds!r} filled for every sample star; give --folds a number.")
     return make_splits(feh, repeats=repeats, protocol=protocol, seed=seed, folds=sample[folds].to_numpy(np.int64))
-
-
-def _splits_hash(splits: Sequence[Split]) -> str:
-    digest = hashlib.sha256()
-    for split in splits:
-        for rows in (split.train, split.tune, split.score):
-            digest.update(rows.tobytes() + b"|")
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadInput, PhotfehError
+from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor
 from photfeh.models.network import Network
@@ -23,10 +25,10 @@ from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import Sequences
 from photfeh.samples.weights import DensityWeights, evaluation_weights
-from photfeh.validation.run import Part, RunWriter
+from photfeh.validation.run import Part, write_failure, write_fit
 from photfeh.validation.splits import Split
 
-__all__ = ["Fitted", "Labelled", "Task", "fit_split", "run_tasks"]
+__all__ = ["Fitted", "Labelled", "Task", "fit_key", "fit_split", "run_tasks"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,11 @@ class Labelled:
     sequences: Sequences
     feh: FloatArray
     feh_error: FloatArray
+
+    @cached_property
+    def content(self) -> str:
+        """Fingerprint of all of it, the sequences included."""
+        return fingerprint(self.sequences, self.feh, self.feh_error)
 
     @classmethod
     def of(cls, dataset: Dataset, representation: str) -> Labelled:
@@ -68,6 +75,23 @@ class Fitted:
     seconds: float
 
 
+def fit_key(
+    label: str, name: str, params: Mapping[str, Any], content: str, split: Split, *, weighting: str, seed: int
+) -> Key:
+    """What :func:`fit_split` makes, named by everything that it depends on; ``content`` is that of the data."""
+    model = _fresh(name, params, seed)
+    parts = (split.train, split.tune, split.score)
+    return Key(label, fingerprint(type(model), model.get_params(), content, parts, weighting, seed))
+
+
+def _fresh(name: str, params: Mapping[str, Any], seed: int) -> Regressor:
+    """A model that is not fitted; it takes the seed unless the parameters have one."""
+    settings = dict(params)
+    if "seed" in MODELS[name].model_class()._get_param_names():
+        settings.setdefault("seed", seed)
+    return create_model(name, **settings)
+
+
 def fit_split(
     name: str,
     params: Mapping[str, Any],
@@ -83,10 +107,7 @@ def fit_split(
 
     Networks stop on the tune part; the other models, which need none, train on train and tune together.
     """
-    settings = dict(params)
-    if "seed" in MODELS[name].model_class()._get_param_names():
-        settings.setdefault("seed", seed)
-    model = create_model(name, **settings)
+    model = _fresh(name, params, seed)
     network = isinstance(model, Network)
     train = split.train if network else np.union1d(split.train, np.setdiff1d(split.tune, split.score))
     tune = split.tune if network else np.zeros(0, np.int64)
@@ -108,11 +129,16 @@ def fit_split(
 
 @dataclass(frozen=True)
 class Task:
-    """One part of a run that is still to be fitted, with all that a process of its own must know."""
+    """One fit that is still to be made, with all that a process of its own must know.
 
-    writer: RunWriter
+    ``content`` is the fingerprint of the data that the fit was planned on.
+    """
+
+    parts: Parts
+    key: Key
     part: Part
     params: Mapping[str, Any]
+    content: str
     split: Split
     weighting: str
     seed: int
@@ -129,11 +155,8 @@ def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Pa
     if jobs < 1:
         raise BadInput(f"jobs must be at least 1, found {jobs}.")
     if jobs == 1 or len(tasks) < 2:
-        data: dict[str, Labelled] = {}
         for task in tasks:
-            kind = task.part.representation
-            data = data if kind in data else {kind: Labelled.of(dataset, kind)}
-            _run_part(data[kind], task)
+            _run_part(str(dataset.folder), task)
             yield task.part
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -144,7 +167,7 @@ def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Pa
 
 def _in_process(folder: str, task: Task, parent: int) -> Part:
     _leave_with(parent)
-    _run_part(_labelled(folder, task.part.representation), task)
+    _run_part(folder, task)
     return task.part
 
 
@@ -160,24 +183,43 @@ def _leave_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-@lru_cache(maxsize=1)
-def _labelled(folder: str, representation: str) -> Labelled:
-    return Labelled.of(Dataset.open(folder), representation)
+_LOADED: dict[str, Labelled] = {}
+"""The last representation that this process has read, by the fingerprint of its content."""
 
 
-def _run_part(data: Labelled, task: Task) -> None:
-    writer, part, split = task.writer, task.part, task.split
+def _labelled(folder: str, task: Task) -> Labelled:
+    """The data that a fit was planned on.
+
+    Raises
+    ------
+    BadInput
+        if the folder holds other data by now.
+    """
+    if task.content not in _LOADED:
+        data = Labelled.of(Dataset.open(folder), task.part.representation)
+        if data.content != task.content:
+            raise BadInput(f"{folder} was prepared again while models were fitted to it; run the same command again.")
+        _LOADED.clear()
+        _LOADED[task.content] = data
+    return _LOADED[task.content]
+
+
+def _run_part(folder: str, task: Task) -> None:
+    part, split = task.part, task.split
+    data = _labelled(folder, task)
     try:
         fitted = fit_split(
-            part.model, task.params, data, split, weighting=task.weighting,
-            seed=task.seed + 1000 * split.repeat + split.fold, checkpoint=writer.checkpoint(part),
+            part.model, task.params, data, split, weighting=task.weighting, seed=task.seed,
+            checkpoint=task.parts.workspace(task.key) / "checkpoint",
         )  # fmt: skip
         started = time.perf_counter()
         table = _predictions(part, fitted, data, split)
         history = pd.DataFrame(getattr(fitted.model, "history_", []))
-        writer.write(part, table, history, fitted.seconds, time.perf_counter() - started, fitted.model.notes_)
+        seconds = (fitted.seconds, time.perf_counter() - started)
     except (PhotfehError, ArithmeticError, ValueError, RuntimeError) as error:
-        writer.fail(part, f"{type(error).__name__}: {error}")
+        write_failure(task.parts, task.key, error)
+        return
+    write_fit(task.parts, task.key, part, table, history, seconds, fitted.model.notes_)
 
 
 def _predictions(part: Part, fitted: Fitted, data: Labelled, split: Split) -> pd.DataFrame:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 import re
+import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pandas as pd
 import tomli_w
 
+from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.files import read_json, remove_folder, write_json, write_text, written
+from photfeh.core.fingerprint import fingerprint
 from photfeh.validation.metrics import metrics_table
 
-__all__ = ["Part", "Run", "RunWriter", "environment"]
+__all__ = ["Part", "Run", "RunWriter", "environment", "write_failure", "write_fit"]
+
+_FORMAT = 2
+_FINISHED, _FAILED = "run.json", "failed.json"
+_TABLES = ("out_of_fold", "history")
 
 
 @dataclass(frozen=True)
@@ -64,13 +73,20 @@ class Run:
         Raises
         ------
         BadFile
-            if it holds no finished run.
+            if it holds no finished run, or one of another format.
         """
         import tomllib
 
         folder = Path(folder)
-        if not (folder / "out_of_fold.parquet").is_file():
-            raise BadFile(f"{folder} is not a finished run (no out_of_fold.parquet); run `photfeh validate` again.")
+        mark = read_json(folder / _FINISHED)
+        if not isinstance(mark, dict):
+            what = "holds no finished run" if (folder / "config.toml").is_file() else "is not a run"
+            raise BadFile(f"{folder} {what} (no {_FINISHED}); run `photfeh validate` again.")
+        if mark.get("format") != _FORMAT:
+            raise BadFile(
+                f"{folder} is a run of format {mark.get('format')}, this version of photfeh reads {_FORMAT}: "
+                "validate again into another folder."
+            )
         return cls(
             folder,
             pd.read_parquet(folder / "out_of_fold.parquet"),
@@ -78,8 +94,8 @@ class Run:
             pd.read_csv(folder / "timings.csv"),
             pd.read_csv(folder / "metrics.csv"),
             pd.read_csv(folder / "failures.csv"),
-            tomllib.loads((folder / "config.toml").read_text()),
-            json.loads((folder / "environment.json").read_text()),
+            tomllib.loads((folder / "config.toml").read_text(encoding="utf-8")),
+            json.loads((folder / "environment.json").read_text(encoding="utf-8")),
         )
 
     @property
@@ -89,97 +105,113 @@ class Run:
 
 
 class RunWriter:
-    """Keeps what is done; a part exists completely or not at all."""
+    """A run folder while it is filled; what an earlier call has fitted is taken if nothing that made it has changed.
+
+    Used as a context: the folder belongs to this process until the end of the block.
+
+    Raises
+    ------
+    BadInput
+        if the folder holds a run of another data set or validation, or something else.
+    InUse
+        if another process is filling it.
+    """
 
     def __init__(self, folder: str | Path, config: dict[str, Any]) -> None:
         self.folder = Path(folder)
-        self.parts = self.folder / "parts"
-        text = tomli_w.dumps(_plain(config))
+        self.parts = Parts(self.folder / "parts")
+        self._config = config
+        self._asked: dict[Key, Part] = {}
+        self._reused = 0
+
+    def __enter__(self) -> RunWriter:
+        text = tomli_w.dumps(_plain(self._config))
         note = self.folder / "config.toml"
-        if note.exists() and _resumable(note.read_text()) != _resumable(text):
+        if note.exists() and _resumable(note.read_text(encoding="utf-8")) != _resumable(text):
             raise BadInput(
                 f"{self.folder} holds a run with other settings; name another --output or remove that folder."
             )
-        if not note.exists() and self.folder.exists() and any(self.folder.iterdir()):
+        if not note.exists() and self.folder.exists() and any(self.folder.iterdir()) and not self.parts.exists():
             raise BadInput(f"{self.folder} is not empty and not a run; name another --output.")
-        self.parts.mkdir(parents=True, exist_ok=True)
-        note.write_text(text)
-        self._config = config
-        self._used: list[Part] = []
+        with ExitStack() as stack:
+            stack.enter_context(self.parts.claim())
+            # from here on the tables of an earlier call are not those of this one
+            (self.folder / _FINISHED).unlink(missing_ok=True)
+            write_text(note, text)
+            self._stack = stack.pop_all()
+        return self
 
-    def done(self, part: Part) -> bool:
-        """Whether the part was finished, now or by an earlier call, with the same parameters."""
-        self._used.append(part)
-        path = self.parts / part.name / "done.json"
-        return path.is_file() and json.loads(path.read_text())["fingerprint"] == self._fingerprint(part)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, at)
 
-    def _fingerprint(self, part: Part) -> str:
-        """Hash of the parameters of the part's model and representation."""
-        settings = [self._config["models"][part.model], self._config["representations"][part.representation]]
-        return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-
-    def checkpoint(self, part: Part) -> Path:
-        """Where a network may keep its state during the fit."""
-        return self.parts / part.name / "checkpoint"
-
-    def write(
-        self,
-        part: Part,
-        table: pd.DataFrame,
-        history: pd.DataFrame,
-        fit_seconds: float,
-        predict_seconds: float,
-        notes: dict[str, Any],
-    ) -> None:
-        """Store one finished part; ``done.json`` is written last."""
-        here = self.parts / part.name
-        here.mkdir(parents=True, exist_ok=True)
-        table.to_parquet(here / "out_of_fold.parquet")
-        keys = {name: getattr(part, name) for name in ("model", "representation", "repeat", "fold")}
-        history.assign(**keys).to_parquet(here / "history.parquet")
-        timing = keys | {"fit_seconds": fit_seconds, "predict_seconds": predict_seconds, "n_rows": len(table)}
-        for path in (here / "failed.json", *here.glob("checkpoint.*")):
-            path.unlink(missing_ok=True)
-        content = {"fingerprint": self._fingerprint(part), "timing": timing, "notes": notes}
-        (here / "done.json").write_text(json.dumps(content) + "\n")
-
-    def fail(self, part: Part, reason: str) -> None:
-        """Record why a part could not be fitted; the next call tries it again."""
-        here = self.parts / part.name
-        here.mkdir(parents=True, exist_ok=True)
-        keys = {name: getattr(part, name) for name in ("model", "representation", "repeat", "fold")}
-        (here / "failed.json").write_text(json.dumps(keys | {"reason": reason}) + "\n")
+    def done(self, key: Key, part: Part) -> bool:
+        """Whether this very fit was finished before; either way it is asked for now."""
+        self._asked[key] = part
+        found = self.parts.find(key) is not None
+        self._reused += found
+        return found
 
     def finish(self) -> Run:
-        """Collect the parts of this call into the tables of the run.
+        """Collect the fits of this call, and no others, into the tables of the run.
 
         Raises
         ------
         BadInput
-            if not a single part could be fitted.
+            if not a single fit succeeded.
         """
-        good = [part for part in self._used if (self.parts / part.name / "done.json").is_file()]
-        failed = [self.parts / part.name / "failed.json" for part in self._used if part not in good]
-        failures = pd.DataFrame(
-            [json.loads(path.read_text()) for path in failed],
-            columns=["model", "representation", "repeat", "fold", "reason"],
-        )
+        good = [path for path in map(self.parts.find, self._asked) if path is not None]
+        failures = self._failures()
         if not good:
             raise BadInput(f"no model could be fitted; first reason: {failures['reason'].iloc[0]}")
-        tables = {
-            name: [pd.read_parquet(self.parts / p.name / f"{name}.parquet") for p in good]
-            for name in ("out_of_fold", "history")
-        }
+        tables = {name: [pd.read_parquet(path / f"{name}.parquet") for path in good] for name in _TABLES}
         out_of_fold = pd.concat(tables["out_of_fold"], ignore_index=True)
         history = pd.concat([t for t in tables["history"] if len(t)] or tables["history"][:1], ignore_index=True)
-        timings = [json.loads((self.parts / part.name / "done.json").read_text())["timing"] for part in good]
-        history.to_parquet(self.folder / "history.parquet")
-        pd.DataFrame(timings).to_csv(self.folder / "timings.csv", index=False)
-        metrics_table(out_of_fold).to_csv(self.folder / "metrics.csv", index=False)
-        failures.to_csv(self.folder / "failures.csv", index=False)
-        (self.folder / "environment.json").write_text(json.dumps(environment(), indent=1) + "\n")
-        out_of_fold.to_parquet(self.folder / "out_of_fold.parquet", compression="zstd")
+        timings = pd.DataFrame([read_json(path / "fit.json")["timing"] for path in good])
+        with written(self.folder / "history.parquet") as path:
+            history.to_parquet(path)
+        with written(self.folder / "out_of_fold.parquet") as path:
+            out_of_fold.to_parquet(path, compression="zstd")
+        for name, table in (("timings", timings), ("metrics", metrics_table(out_of_fold)), ("failures", failures)):
+            write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
+        write_json(self.folder / "environment.json", environment())
+        self.parts.finish(self._asked, len(self._asked) - self._reused)
+        write_json(self.folder / _FINISHED, {"format": _FORMAT, "parts": [path.name for path in good]})
         return Run.open(self.folder)
+
+    def _failures(self) -> pd.DataFrame:
+        """What failed in this call; the tracebacks go into ``failures``, one file a fit."""
+        remove_folder(self.folder / "failures")
+        rows = []
+        for key, part in self._asked.items():
+            said = read_json(self.parts.workspace(key) / _FAILED)
+            if self.parts.find(key) is None:
+                said = said or {"reason": "not fitted", "traceback": ""}
+                rows.append(vars(part) | {"reason": said["reason"]})
+                write_text(self.folder / "failures" / f"{part.name}.txt", said["traceback"])
+        return pd.DataFrame(rows, columns=["model", "representation", "repeat", "fold", "reason"])
+
+
+def write_fit(
+    parts: Parts,
+    key: Key,
+    part: Part,
+    table: pd.DataFrame,
+    history: pd.DataFrame,
+    seconds: tuple[float, float],
+    notes: dict[str, Any],
+) -> None:
+    """Store one finished fit: its predictions, its history, and the seconds to fit and to predict."""  # fmt: skip
+    timing = vars(part) | {"fit_seconds": seconds[0], "predict_seconds": seconds[1], "n_rows": len(table)}
+    with parts.writing(key) as here:
+        table.to_parquet(here / "out_of_fold.parquet")
+        history.assign(**vars(part)).to_parquet(here / "history.parquet")
+        write_json(here / "fit.json", {"timing": timing, "notes": notes})
+
+
+def write_failure(parts: Parts, key: Key, error: Exception) -> None:
+    """Record why a fit failed; the next call tries it again."""
+    told = "".join(traceback.format_exception(error))
+    write_json(parts.workspace(key) / _FAILED, {"reason": f"{type(error).__name__}: {error}", "traceback": told})
 
 
 def environment() -> dict[str, Any]:
@@ -210,7 +242,7 @@ def _resumable(text: str) -> str:
 
     config = tomllib.loads(text)
     shared = {name: config[name] for name in ("dataset", "validation")}
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+    return fingerprint(shared)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,168 @@
+"""The verb ``train``: fold members fitted, their errors calibrated on the stars that they have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from photfeh.core.cache import Key, Parts
+from photfeh.core.errors import BadInput
+from photfeh.core.fingerprint import fingerprint
+from photfeh.core.types import FloatArray, IntArray
+from photfeh.inference.calibration import Calibration, cross_coverage
+from photfeh.inference.ensemble import Ensemble
+from photfeh.models.base import Regressor
+from photfeh.models.registry import MODELS, create_model
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.sequences import SHAPE_FEATURES
+from photfeh.validation.fitting import Labelled, fit_key, fit_split
+from photfeh.validation.metrics import score
+from photfeh.validation.run import environment
+from photfeh.validation.splits import Split, make_splits
+
+__all__ = ["train"]
+
+
+def train(
+    dataset: Dataset | str | Path,
+    output: str | Path,
+    *,
+    model: str = "gru",
+    representation: str = "spline",
+    folds: int = 5,
+    weighting: str = "density",
+    params: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Ensemble:
+    """Train an ensemble on the sample of a data set and calibrate it on its out-of-fold residuals.
+
+    One member per fold; each is fitted without the stars of its fold, and their residuals, which no member has seen,
+    set the errors. An interrupted call goes on with the same arguments: finished members are kept.
+
+    Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make.
+    """
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    data = Labelled.of(dataset, representation)
+    settings, folder = dict(params or {}), Path(output)
+    splits = list(make_splits(data.feh, n_folds=folds, seed=seed))
+    keys = [
+        fit_key(f"member-{split.fold}", model, settings, data.content, split, weighting=weighting, seed=seed + number)
+        for number, split in enumerate(splits)
+    ]
+    recipe = fingerprint("ensemble", [key.fingerprint for key in keys])
+    if (folder / "model.json").exists():
+        finished = Ensemble.load(folder)
+        if finished.notes.get("recipe") == recipe:
+            return finished
+        raise BadInput(
+            f"{folder} holds a model trained with other settings or data; name another --output or remove it."
+        )
+    parts = Parts(folder / "parts")
+    if folder.exists() and any(folder.iterdir()) and not parts.exists():
+        raise BadInput(f"{folder} is not empty; name another --output.")
+    with parts.claim():
+        members, made = [], 0
+        for number, (key, split) in enumerate(zip(keys, splits, strict=True), 1):
+            if parts.find(key) is None:
+                _fit_member(parts, key, model, settings, data, split, weighting, seed + number - 1)
+                made += 1
+            # also one that was just fitted is read back: all members are what the disk holds
+            members.append(MODELS[model].model_class()().restore(parts.folder / key.name))
+            if progress is not None:
+                progress(f"{model}, member {number}", number, len(splits))
+        how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
+        how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
+        notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
+        ensemble = _assemble(dataset, data, representation, model, members, splits, notes)
+        ensemble.save(folder)
+        parts.finish(keys, made)
+        parts.clear()
+    return ensemble
+
+
+def _fit_member(
+    parts: Parts,
+    key: Key,
+    model: str,
+    settings: Mapping[str, Any],
+    data: Labelled,
+    split: Split,
+    weighting: str,
+    seed: int,
+) -> None:
+    checkpoint = parts.workspace(key) / "checkpoint"
+    fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, checkpoint=checkpoint)
+    with parts.writing(key) as here:
+        fitted.model.save(here)
+
+
+def _assemble(
+    dataset: Dataset,
+    data: Labelled,
+    representation: str,
+    model: str,
+    members: Sequence[Regressor],
+    splits: Sequence[Split],
+    notes: dict[str, Any],
+) -> Ensemble:
+    """The ensemble of these members, calibrated on the stars that each of them has not seen."""
+    mean, sigma = np.full(len(data.feh), np.nan), np.full(len(data.feh), np.nan)
+    fold: IntArray = np.empty(len(data.feh), np.int64)
+    for member, split in zip(members, splits, strict=True):
+        mean[split.score], sigma[split.score] = member.predict_dist(data.sequences[split.score])
+        fold[split.score] = split.fold
+    residual = mean - data.feh
+    every = np.stack([member.predict(data.sequences) for member in members])
+    # the error of the mean of the members is below that of one member by their variance (Krogh & Vedelsby 1995);
+    # stars are seen by all members but one, so the variance is taken where it can be had, over the sample
+    agreement = float(np.mean(np.var(every, axis=0, ddof=1)) * (len(members) - 1) / len(members))
+    shrink = float(np.sqrt(max(1.0 - agreement / float(np.mean(residual**2)), 0.5)))
+    stars = dataset.stars.iloc[dataset.sample]
+    types = tuple(sorted(stars["type"].unique()))
+    shape = data.sequences.shape()[:, : SHAPE_FEATURES.index("cos4")]
+    notes |= {
+        "truth": dataset.truth,
+        "n_stars": len(data.feh),
+        "feh_range": [float(data.feh.min()), float(data.feh.max())],
+        "type_counts": {str(kind): int(n) for kind, n in stars["type"].value_counts().items()},
+        "cuts": dataset.notes["recipe"]["cuts"],
+        "out_of_fold": score(data.feh, mean),
+        "scores": _scores_by_group(stars, data.feh, mean),
+        "coverage": cross_coverage(data.sequences, residual, sigma, fold).to_dict("records"),
+        "environment": environment(),
+    }
+    return Ensemble(
+        model,
+        dataset.representations[representation],
+        tuple(members),
+        types,
+        Calibration.fit(data.sequences, residual, sigma, shrink=shrink),
+        np.stack([shape.min(axis=0), shape.max(axis=0)]),
+        notes,
+    )
+
+
+def _scores_by_group(stars: pd.DataFrame, feh: FloatArray, mean: FloatArray) -> list[dict[str, Any]]:
+    """Metrics of all stars, by type, by number of epochs and by [Fe/H]."""
+    groups = {"all": np.ones(len(stars), bool)}
+    kinds = stars["type"].to_numpy()
+    if len(set(kinds)) > 1:
+        groups |= {str(kind): kinds == kind for kind in sorted(set(kinds))}
+    for column, values, edges, digits in (
+        ("epochs", stars["n_epochs"].to_numpy(np.float64), (0, 20, 30, 50, np.inf), 0),
+        ("[Fe/H]", feh, (-np.inf, -2.0, -1.5, -1.0, np.inf), 1),
+    ):
+        for low, high in pairwise(edges):
+            groups[f"{low:.{digits}f} < {column} <= {high:.{digits}f}"] = (values > low) & (values <= high)
+    wanted = ("n", "r2", "rmse", "mae", "bias", "robust_sd")
+    return [
+        {"stars": name, **{key: score(feh[members], mean[members])[key] for key in wanted}}
+        for name, members in groups.items()
+        if members.any()
+    ]
