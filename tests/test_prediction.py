@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import photfeh as pf
 from photfeh.core.errors import BadFile, BadInput, UnknownName
 from photfeh.core.flags import Flag, describe
 from photfeh.core.lightcurves import LightCurves
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import PREDICTION_COLUMNS, Predictor, load, predict
 from photfeh.inference.training import train
+from photfeh.models.classical import SupportVector
+from photfeh.readers import write_lightcurves
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
 from photfeh.simulation.survey import Simulation, simulate
@@ -45,7 +46,7 @@ def test_alone_in_a_batch_in_another_order_and_in_another_file(predictors, fresh
     star = fresh.stars.iloc[[5]]
     alone = predict(fresh.curves[5:6], star, model=predictor).set_index("source_id")
     pd.testing.assert_frame_equal(alone, whole.loc[alone.index], rtol=0, atol=3e-6)
-    pf.archive.write_lightcurves(fresh.curves, tmp_path / "curves.parquet")
+    write_lightcurves(fresh.curves, tmp_path / "curves.parquet")
     stored = predict(tmp_path / "curves.parquet", fresh.stars, model=predictor).set_index("source_id")
     pd.testing.assert_frame_equal(stored.loc[whole.index], whole, rtol=0, atol=3e-6)
 
@@ -134,8 +135,8 @@ def test_a_trained_model_needs_no_training_data(predictors, fresh, dataset, tmp_
     assert loaded.representation == ensemble.representation
 
 
-def test_training_goes_on_where_it_stopped(dataset, tmp_path):
-    members = []
+def test_training_goes_on_where_it_stopped(dataset, tmp_path, monkeypatch):
+    members, fit = [], SupportVector._fit
 
     def stop(what, done, total):
         members.append(done)
@@ -145,13 +146,21 @@ def test_training_goes_on_where_it_stopped(dataset, tmp_path):
     options = {"model": "svr", "params": PARAMS["svr"], "folds": 3}
     with pytest.raises(KeyboardInterrupt):
         train(dataset, tmp_path / "m", progress=stop, **options)
-    stamp = (tmp_path / "m" / "member-0" / "model.json").stat().st_mtime_ns
-    resumed = train(dataset, tmp_path / "m", **options)
+    with pytest.raises(BadFile, match="its training was interrupted"):
+        load(tmp_path / "m")
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(SupportVector, "_fit", lambda *a, **k: seen.append(1) or fit(*a, **k))
+        resumed = train(dataset, tmp_path / "m", **options)
+    assert seen == [1]
     assert len(resumed.members) == 3
     whole = train(dataset, tmp_path / "w", **options)
     X = dataset.sequences("spline", np.arange(20))
     assert np.array_equal(whole.predict_dist(X)[0], resumed.predict_dist(X)[0], equal_nan=True)
-    assert stamp < (tmp_path / "m" / "member-2" / "model.json").stat().st_mtime_ns
+    assert not (tmp_path / "m" / "parts").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(SupportVector, "_fit", None)  # nothing is fitted twice
+        assert train(dataset, tmp_path / "m", **options).fingerprint() == whole.fingerprint()
     with pytest.raises(BadInput, match="other settings"):
         train(dataset, tmp_path / "m", model="ridge-fourier")
 

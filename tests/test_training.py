@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from photfeh.core.errors import BadInput
+from photfeh.models import loop
 from photfeh.models.loop import Batch, FitConfig, fit_network, loss_of, predict_network
 
 
@@ -62,7 +63,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
         assert not torch.equal(a, c)
 
 
-def test_an_interrupted_fit_goes_on_to_the_same_result(tmp_path):
+@pytest.fixture
+def every_epoch(monkeypatch):
+    """Checkpoints after every epoch, as if each took half a minute."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_result(tmp_path, every_epoch):
     whole = fresh()
     fit_network(whole, data(100), data(40, 1), CONFIG)
 
@@ -92,11 +99,35 @@ def test_an_interrupted_fit_goes_on_to_the_same_result(tmp_path):
         assert torch.equal(a, b)
 
 
-def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
+class Other(Small):
+    """The same weights with another dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers[2] = nn.Dropout(0.5)
+
+
+@pytest.mark.parametrize("change", ["nothing", "recipe", "dropout", "data", "labels", "tune", "augmentation"])
+def test_a_checkpoint_of_another_fit_is_not_used(tmp_path, every_epoch, change):
     fit_network(fresh(), data(100), data(40, 1), CONFIG, checkpoint=tmp_path / "state")
+    seen, train, tune = [], data(100, 5 if change == "data" else 0), data(40, 2 if change == "tune" else 1)
+    if change == "labels":
+        train = dataclasses.replace(train, target=train.target + 0.1)
+    config = dataclasses.replace(CONFIG, learning_rate=0.01) if change == "recipe" else CONFIG
+    torch.manual_seed(7)
+    module = Other() if change == "dropout" else Small()
+    made_of = "other noise" if change == "augmentation" else ""
+    fit_network(module, train, tune, config, checkpoint=tmp_path / "state", made_of=made_of, on_epoch=seen.append)
+    assert len(seen) == (0 if change == "nothing" else 30)
+
+
+def test_checkpoints_come_every_half_minute_and_a_damaged_one_is_no_obstacle(tmp_path, monkeypatch):
+    fit_network(fresh(), data(100), data(40, 1), CONFIG, checkpoint=tmp_path / "none")
+    assert not (tmp_path / "none").exists()  # it took no half minute
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    (tmp_path / "state").write_bytes(b"half a file")
     seen = []
-    other = dataclasses.replace(CONFIG, learning_rate=0.01)
-    fit_network(fresh(), data(100), data(40, 1), other, checkpoint=tmp_path / "state", on_epoch=seen.append)
+    fit_network(fresh(), data(100), data(40, 1), CONFIG, checkpoint=tmp_path / "state", on_epoch=seen.append)
     assert len(seen) == 30
 
 

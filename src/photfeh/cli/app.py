@@ -35,7 +35,7 @@ Periods = Annotated[
     str, typer.Option(help="given (missing ones are searched), check (and wrong ones replaced), or search.")
 ]
 Epochs = Annotated[str, typer.Argument(help="Light curves: a file, a folder, or a quoted glob pattern.")]
-Band = Annotated[str, typer.Option(help="Passband to use.")]
+Band = Annotated[str | None, typer.Option(help="Passband to read, such as G, BP, V, zg. Default: the model's, or G.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Model parameter, MODEL.NAME=VALUE, for example gru.epochs=50.")
 ]
@@ -82,7 +82,8 @@ def prepare(
     stars: Stars,
     output: Output,
     labels: Annotated[
-        str | None, typer.Option(help="none, column or relation. Default: column if there is one.")
+        str | None,
+        typer.Option(help="none, column, relation, or relation:NAME (NAME+NAME). Default: column if there is one."),
     ] = None,
     cuts: Annotated[
         str | None, typer.Option(help="founding, well-observed, relaxed, none, or e.g. 'n_epochs>20,phi31_error<0.1'.")
@@ -95,7 +96,7 @@ def prepare(
     points: Annotated[
         str, typer.Option(help="Length of the sequences: a number, or raw=128,raw-spline=64,spline=64.")
     ] = "264",
-    band: Band = "G",
+    band: Band = None,
     periods: Periods = "given",
     truth: Annotated[
         str | None, typer.Option(help="What the labels are, e.g. 'independent passband' or 'spectroscopy'.")
@@ -110,14 +111,11 @@ def prepare(
     """
     from photfeh.samples.preparation import prepare as run
 
-    kind: Any = labels
     choice: Any = periods
-    if kind not in (None, "none", "column", "relation"):
-        raise BadInput(f"--labels must be none, column or relation, not {labels!r}.")
     with progress() as report:
         dataset = run(
             epochs, stars, output,
-            labels=kind, cuts=cuts, types=names(types),
+            labels=labels, cuts=cuts, types=names(types),
             assume_type=assume_type, representations=names(representations),
             n_points=lengths(points), band=band, smoother=smoother, alignment=alignment, truth=truth, periods=choice,
             exclude=exclude,
@@ -221,11 +219,15 @@ def predict(
     stars: Stars,
     model: Annotated[str | None, typer.Option(help="Name (see `photfeh models list`) or model folder.")] = None,
     output: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")] = Path("predictions.parquet"),
-    band: Band = "G",
+    band: Band = None,
+    any_band: Annotated[
+        bool, typer.Option(help="Predict curves in another band than the model's too; they are flagged.")
+    ] = False,
     periods: Periods = "given",
     adapt_intervals: Annotated[
         bool, typer.Option(help="Fit intervals to the population of these stars (weighted conformal).")
     ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an output that photfeh did not make.")] = False,
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table.
 
@@ -238,7 +240,8 @@ def predict(
     choice: Any = periods
     with progress() as report:
         table = run(
-            epochs, stars, model=predictor, output=output, band=band, periods=choice, adapt=adapt_intervals,
+            epochs, stars, model=predictor, output=output, band=band, any_band=any_band, periods=choice,
+            adapt=adapt_intervals, overwrite=overwrite,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     good = table["feh"].notna()
@@ -257,7 +260,8 @@ def predict(
 @models_app.command("list")
 def models_list() -> None:
     """Architectures to train, and trained models to predict with."""
-    from photfeh.inference.prediction import list_trained
+    from photfeh.core.bands import get_band
+    from photfeh.inference.prediction import list_trained, load
     from photfeh.models.registry import MODELS
 
     table = Table(title="Models", title_justify="left", box=None)
@@ -266,7 +270,13 @@ def models_list() -> None:
     for name, entry in MODELS.items():
         table.add_row(name, entry.summary, entry.source)
     out.print(table)
-    out.print("ready to predict: " + ", ".join(list_trained()))
+    ready = Table(title="Ready to predict", title_justify="left", box=None)
+    for name in ("name", "light curves in", "labels"):
+        ready.add_column(name)
+    for name in list_trained():
+        predictor = load(name)
+        ready.add_row(name, str(get_band(predictor.band)), predictor.truth)
+    out.print(ready)
 
 
 @models_app.command("card")

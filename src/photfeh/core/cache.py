@@ -108,8 +108,12 @@ class Parts:
         try:
             yield beside
             flush_folder(beside)
-            remove_folder(self.folder / key.name)
-            beside.rename(self.folder / key.name)
+            try:
+                beside.rename(self.folder / key.name)
+            except OSError:
+                # a worker that outlived its killed parent may have finished the same part: then it is there
+                if not (self.folder / key.name).is_dir():
+                    raise
         finally:
             remove_folder(beside)
         remove_folder(self.workspace(key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -18,6 +19,8 @@ def written(path: str | Path) -> Iterator[Path]:
     """A name beside ``path`` to write under; flushed and renamed to it at the end, removed if the writing fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):  # by a writer that was killed
+        left.unlink(missing_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         yield beside
@@ -55,7 +58,8 @@ def flush_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder and all in it; at once out of the way under another name, so that no half of it is seen."""
-    if not folder.exists():
+    if not folder.is_dir():
+        folder.unlink(missing_ok=True)
         return
     dying = folder.with_name(f".{folder.name}.{os.getpid()}.removed")
     with suppress(OSError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from photfeh.core.bands import get_band
 from photfeh.inference.ensemble import Ensemble
 
 __all__ = ["model_card", "weights_sha256"]
@@ -32,7 +33,9 @@ def model_card(
     notes = ensemble.notes
     lines = [f"# {name}", ""]
     if "n_stars" not in notes:
-        lines += [f"Published relations between period, Fourier parameters and [Fe/H]; training: {notes['training']}."]
+        lines += [
+            f"For light curves in {get_band(ensemble.band)}. Published relations between period, Fourier parameters and [Fe/H]; training: {notes['training']}."
+        ]
     else:
         low, high = notes["feh_range"]
         how, types = notes["training"], " and ".join(ensemble.types)
@@ -42,7 +45,8 @@ def model_card(
             f"- Truth of the labels: {notes['truth']}.",
             f"- Training stars: {notes['n_stars']:,}, [Fe/H] from {low:.2f} to {high:.2f}; {_counts(notes)}.",
             f"- Cuts: {', '.join(notes.get('cuts') or ['none'])}.",
-            f"- Input: representation `{ensemble.representation.kind}`, weights of the stars: {how['weighting']}.",
+            f"- Input: light curves in {get_band(ensemble.band)} as `{ensemble.representation.kind}`; weights of the stars: "
+            f"{how['weighting']}.",
             f"- Parameters: {', '.join(f'{key}={value}' for key, value in how['params'].items())}; seed {how['seed']}.",
         ]
         lines += ["", f"## Accuracy out of fold [{_UNITS}]", "", *_table(notes.get("scores", []))]

@@ -210,7 +210,8 @@ class DatasetWriter:
         self._settle()
         for number in np.unique(self._owner[rows]):
             if number >= 0:
-                self.parts.remove(self._known.pop(int(number)))
+                self.parts.remove(self._known[int(number)])
+                self._owner[self._owner == number] = -1
         for name, chunk in sequences.items():
             self._values[name][rows], self._mask[name][rows] = chunk.values, chunk.mask
             self._features[rows] = chunk.features
