@@ -45,8 +45,8 @@ def model_card(
             f"- Truth of the labels: {notes['truth']}.",
             f"- Training stars: {notes['n_stars']:,}, [Fe/H] from {low:.2f} to {high:.2f}; {_counts(notes)}.",
             f"- Cuts: {', '.join(notes.get('cuts') or ['none'])}.",
-            f"- Input: light curves in {get_band(ensemble.band)} as `{ensemble.representation.kind}`; weights of the stars: "
-            f"{how['weighting']}.",
+            f"- Input: light curves in {get_band(ensemble.band)}, representation `{ensemble.representation.kind}`; "
+            f"weights of the stars: {how['weighting']}.",
             f"- Parameters: {', '.join(f'{key}={value}' for key, value in how['params'].items())}; seed {how['seed']}.",
         ]
         lines += ["", f"## Accuracy out of fold [{_UNITS}]", "", *_table(notes.get("scores", []))]
