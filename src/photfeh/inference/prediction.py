@@ -20,7 +20,8 @@ from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
 from photfeh.readers import iter_lightcurves, read_stars
-from photfeh.samples.measure import Measurement, Periods, check_period_setting, measure
+from photfeh.samples.measure import Measurement, measure
+from photfeh.samples.periods import Periods, check_period_setting
 from photfeh.samples.sequences import build_sequences
 
 __all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "load_card", "predict"]

@@ -7,30 +7,22 @@ star is treated alike in training and in use.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from photfeh.core.errors import BadInput, MissingColumn, UnknownName
-from photfeh.core.flags import Flag, predictable
+from photfeh.core.flags import Flag
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import BoolArray, FloatArray, IntArray
+from photfeh.samples.periods import Periods, check_period_setting, periods_in_limits, settle_periods
+from photfeh.samples.types import assign_types
 from photfeh.signal.clean import plausible_points
 from photfeh.signal.fold import align_phases, fold_times, max_phase_gap, phase_coverage
 from photfeh.signal.fourier import MIN_POINTS, FourierFit, fit_fourier, regularised_harmonics
-from photfeh.signal.period import check_periods, find_periods, refine_periods
 
-__all__ = ["N_HARMONICS", "PERIOD_LIMITS", "Measurement", "Periods", "assign_types", "check_period_setting", "measure"]
-
-
-Periods = Literal["given", "check", "search"]
-"""``given``: only missing periods are searched. ``check``: given ones that clearly do not fit are replaced, too.
-``search``: given ones are ignored."""
-
-PERIOD_LIMITS = (0.1, 1.5)
-"""Periods [d] outside are taken as mistakes: no RR Lyrae star pulsates so fast or so slowly."""
+__all__ = ["N_HARMONICS", "Measurement", "measure"]
 
 N_HARMONICS = 6
 """Harmonics of the regularised decomposition that feeds the feature-based models."""
@@ -38,8 +30,6 @@ N_HARMONICS = 6
 _SPARSE = 20
 _WIDE_GAP = 0.25
 _NOISY = 0.25
-_DOUBTFUL = 10.0  # difference of the information criterion below which two periods are taken as equally good
-_CLEAR = 20.0  # and from which on a given period is replaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,19 +66,20 @@ def measure(curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "giv
     stars : DataFrame
         As :func:`photfeh.core.stars.validate_stars` returns it; ``period`` may be missing where the curves are in time.
     periods : {"given", "check", "search"}
-        Which periods are searched, see :data:`Periods`; columns ``period_source``, ``period_error`` and the flags tell.
+        Which periods are searched, see :data:`photfeh.samples.periods.Periods`; columns ``period_source``,
+        ``period_error`` and the flags tell.
 
     Raises
     ------
     MissingColumn, BadInput, UnknownName
-        as :func:`check_period_setting`.
+        as :func:`photfeh.samples.periods.check_period_setting`.
     """
     check_period_setting(curves, stars, periods)
     curves = curves.reindex(stars["source_id"].to_numpy())
     curves = curves.select_points(plausible_points(curves.offsets, curves.mag, curves.mag_error))
-    table = _with_periods(curves, stars, periods)
+    table = settle_periods(curves, stars, periods)
     period = table["period"].to_numpy(dtype=np.float64)
-    usable = _in_limits(period)
+    usable = periods_in_limits(period)
     phase = curves.time if curves.folded else fold_times(curves.offsets, curves.time, np.where(usable, period, np.nan))
     fit = fit_fourier(curves.offsets, phase, curves.mag, curves.mag_error)
     fit.order[~usable] = 0
@@ -101,109 +92,6 @@ def measure(curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "giv
         table[name] = values
     table["flag"] |= _flags(table, period, usable, fit)
     return Measurement(aligned, weight, assign_types(table), harmonics)
-
-
-def check_period_setting(curves: LightCurves, stars: pd.DataFrame, periods: str) -> None:
-    """Whether these curves can be measured with these periods.
-
-    Raises
-    ------
-    MissingColumn
-        if the curves are folded and the table has no period column.
-    BadInput
-        if the curves are folded and periods are to be checked or searched.
-    UnknownName
-        if ``periods`` is no such setting.
-    """
-    if periods not in get_args(Periods):
-        raise UnknownName("setting of periods", periods, get_args(Periods))
-    if curves.folded and "period" not in stars.columns:
-        raise MissingColumn(
-            "period",
-            "the star table (the light curves give phases, not times: no period can be searched in them)",
-            accepted=("p", "per", "pf", "p1_o"),
-            found=stars.columns,
-        )
-    if curves.folded and periods != "given":
-        raise BadInput(
-            f"periods={periods!r} needs light curves in time, but these give phases: no period can be searched there. "
-            "Give the epochs with a time column, or use periods='given'."
-        )
-
-
-def _in_limits(period: FloatArray) -> BoolArray:
-    return np.isfinite(period) & (period >= PERIOD_LIMITS[0]) & (period <= PERIOD_LIMITS[1])
-
-
-def _with_periods(curves: LightCurves, stars: pd.DataFrame, periods: Periods) -> pd.DataFrame:
-    """A copy of the table with ``period``, ``period_error``, ``period_source`` and the flags that concern them."""
-    table = stars.reset_index(drop=True).copy()
-    none = np.full(len(table), np.nan)
-    columns = [
-        table[name].to_numpy(np.float64) if name in table.columns else none for name in ("period", "period_error")
-    ]
-    given, error = columns[0].copy(), columns[1].copy()
-    period, source = given.copy(), np.full(len(table), "given", object)
-    doubtful = np.zeros(len(table), bool)
-    wanted = np.full(len(table), periods != "given") | np.isnan(given)
-    rows = np.flatnonzero(wanted & (curves.n_epochs >= MIN_POINTS) & (not curves.folded))
-    if len(rows):
-        found, found_error, replaced, doubtful[rows] = _find(curves[rows], given[rows], periods)
-        missing = np.isnan(given[rows]) | (periods == "search")
-        use = (missing | replaced) & np.isfinite(found)
-        period[rows[use]], error[rows[use]] = found[use], found_error[use]
-        source[rows[use]] = np.where(missing[use], "found", "replaced")
-    table["period"], table["period_error"], table["period_source"] = period, error, source
-    table["flag"] = (
-        int(Flag.PERIOD_SEARCHED) * (source == "found")
-        | int(Flag.PERIOD_REPLACED) * (source == "replaced")
-        | int(Flag.PERIOD_DOUBTFUL) * doubtful
-    ).astype(np.int64)
-    return table
-
-
-def _find(
-    curves: LightCurves, given: FloatArray, periods: Periods
-) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
-    """Best period and its error [d] of each star; whether the given one should be replaced; whether it is doubtful."""
-    columns = (curves.offsets, curves.time, curves.mag, curves.mag_error)
-    if periods == "check":
-        check = check_periods(*columns, given)
-        best, margin, ok = check.best_period, check.margin, check.ok
-    else:
-        search = find_periods(*columns)
-        best, margin, ok = search.period, search.margin, search.ok
-    refined, error = refine_periods(*columns, best)
-    found = np.where(np.isfinite(refined), refined, best)
-    ambiguous = ok & ~(margin > _DOUBTFUL)
-    if periods != "check":
-        return found, error, np.zeros(len(found), bool), ambiguous
-    worse = curves.n_epochs * np.log((1.0 - check.power) / np.maximum(1.0 - check.best_power, 1e-9)) > _CLEAR
-    # a multiple of the best period fits as well, but with harmonics that it does not need
-    wrong = ~check.agrees & ~ambiguous & (worse | np.isin(check.relation, ("half", "third")))
-    replaced = ok & (~_in_limits(given) | wrong | (check.agrees & worse))
-    return found, error, replaced, np.where(replaced | np.isnan(given), ambiguous, ok & ~check.agrees)
-
-
-def assign_types(stars: pd.DataFrame) -> pd.DataFrame:
-    """Fill in missing ``type`` by period and light-curve shape; ``type_source`` says which were filled.
-
-    RRc below 0.35 d, RRab above 0.42 d, between them by R21 = A2 / A1, RRab above 0.3 (the ranges of Gaia's
-    Specific Objects Study, Clementini+ 2023).
-    """
-    stars = stars.copy()
-    given = stars["type"].notna() if "type" in stars.columns else pd.Series(False, index=stars.index)
-    period, r21 = stars["period"].to_numpy(np.float64), stars["r21"].to_numpy(np.float64)
-    with np.errstate(invalid="ignore"):
-        fundamental = (period > 0.42) | ((period >= 0.35) & (r21 > 0.3))
-    guess = np.where(fundamental, "RRab", "RRc").astype(object)
-    guess[~predictable(stars["flag"])] = None
-    known = (
-        stars["type"].astype(object) if "type" in stars.columns else pd.Series(None, index=stars.index, dtype=object)
-    )
-    stars["type"] = known.where(given, pd.Series(guess, index=stars.index))
-    stars["type_source"] = np.where(given, "given", "light curve")
-    return stars
 
 
 def _align(curves: LightCurves, phase: FloatArray, fit: FourierFit) -> tuple[LightCurves, FloatArray]:

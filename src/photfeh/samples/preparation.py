@@ -16,7 +16,8 @@ from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import IntArray
 from photfeh.readers import iter_lightcurves, read_stars
 from photfeh.samples.dataset import Dataset, DatasetWriter
-from photfeh.samples.measure import Periods, check_period_setting, measure
+from photfeh.samples.measure import measure
+from photfeh.samples.periods import Periods, check_period_setting
 from photfeh.samples.selection import Cut, Labels, add_labels, apply_cuts, get_cuts
 from photfeh.samples.sequences import REPRESENTATIONS, Representation, build_sequences
 

@@ -19,6 +19,7 @@ MIN_EPOCHS = 10
 _LANES = 64  # frequencies that pass through the kernels together
 _OVERSAMPLING = 4.0  # grid points per 1 / baseline
 _MAX_GRID = 2_000_000  # frequencies; one absurd time must not hold up the others
+_COARSE = 2.0  # reach in 1 / baseline from which on a refinement takes two steps
 _CANDIDATES = 16
 ALIASES = 4
 _LEADING = 0.5  # least share of the explained variance that the first harmonic alone must explain
@@ -71,11 +72,15 @@ def _workspace(points: int, order: int) -> Workspace:
 def _set_step(star: FloatArray, step: float, work: Workspace) -> None:
     """Rotation of every point from the first frequency of a block to each lane, for each multiple of the frequency."""
     table = work[0]
-    for k in range(len(table)):
-        for p in range(star.shape[1]):
-            angle = 2.0 * math.pi * (k + 1) * step * star[0, p]
+    for p in range(star.shape[1]):
+        angle = 2.0 * math.pi * step * star[0, p]
+        for lane in range(_LANES):
+            table[0, 0, p, lane], table[0, 1, p, lane] = math.cos(lane * angle), math.sin(lane * angle)
+        c, s = table[0, 0, p], table[0, 1, p]
+        for k in range(1, len(table)):
             for lane in range(_LANES):
-                table[k, 0, p, lane], table[k, 1, p, lane] = math.cos(lane * angle), math.sin(lane * angle)
+                a, b = table[k - 1, 0, p, lane], table[k - 1, 1, p, lane]
+                table[k, 0, p, lane], table[k, 1, p, lane] = a * c[lane] - b * s[lane], b * c[lane] + a * s[lane]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -311,7 +316,7 @@ def _polish(star: FloatArray, n: int, frequency: float, order: int) -> tuple[flo
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def refine_all(
     offsets: IntArray, time: FloatArray, mag: FloatArray, mag_error: FloatArray,
-    frequency: FloatArray, reach: float, order: int, out: FloatArray,
+    frequency: FloatArray, reach: FloatArray, order: int, out: FloatArray,
 ) -> None:  # fmt: skip
     """Explained variance at the frequency given; refined frequency and its error where ``reach`` > 0: (N, 3)."""
     for i in numba.prange(len(offsets) - 1):
@@ -321,15 +326,19 @@ def refine_all(
         if n < max(MIN_EPOCHS, 2 * order + 4) or not baseline * frequency[i] >= 2.0:
             continue
         factor, work = _penalties(n, order), _workspace(star.shape[1], order)
-        _set_step(star, 2.0 * reach / baseline / _LANES, work)
+        step = 2.0 * reach[i] / baseline / _LANES
+        _set_step(star, step, work)
         _sum_block(star, frequency[i], order, work)
         _solve_block(order, work)
         out[i, 0] = 1.0 - work[4][order - 1, 0]
-        if reach > 0.0:
-            near = _zoom(star, frequency[i], 2.0 * reach / baseline / _LANES, factor, 0.0, work)[0]
+        if reach[i] > 0.0:
+            near = _zoom(star, frequency[i], step, factor, 0.0, work)[0]
+            if reach[i] > _COARSE:
+                _set_step(star, 4.0 * step / _LANES, work)
+                near = _zoom(star, near, 4.0 * step / _LANES, factor, 0.0, work)[0]
             _sum_block(star, near, order, work)
             _solve_block(order, work)
             best = int(np.argmin(work[4][:, 0] * factor)) + 1
             near, error = _polish(star, n, near, best)
-            if abs(near - frequency[i]) <= (reach + 0.5) / baseline and error < 1.0 / baseline:
+            if abs(near - frequency[i]) <= (reach[i] + 0.5) / baseline and error < 1.0 / baseline:
                 out[i, 1], out[i, 2] = near, error

@@ -6,9 +6,9 @@ import pytest
 
 from photfeh.core.errors import BadInput, MissingColumn, UnknownName
 from photfeh.core.flags import Flag
-from photfeh.samples.measure import assign_types
 from photfeh.samples.relations import get_relation
 from photfeh.samples.selection import CUT_SETS, Cut, add_labels, apply_cuts, get_cuts
+from photfeh.samples.types import assign_types
 
 
 def table(**columns) -> pd.DataFrame:
