@@ -40,7 +40,7 @@ def test_a_missing_value_never_passes():
 def test_founding_cuts_are_the_published_four():
     assert [str(cut) for cut in CUT_SETS["founding"]] == [
         "feh_error<0.4",
-        "peak_to_peak_g<1.4",
+        "peak_to_peak<1.4",
         "n_epochs>50",
         "phi31_error<0.1",
     ]

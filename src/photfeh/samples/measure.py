@@ -113,7 +113,7 @@ def _columns(
         "n_rejected": fit.n_rejected,
         "n_harmonics": fit.order,
         "zero_point": fit.coefficients[:, 0],
-        "peak_to_peak_g": fit.peak_to_peak,
+        "peak_to_peak": fit.peak_to_peak,
         "max_phase": np.mod(fit.max_phase + fit.phase(1) / (2 * np.pi), 1.0),
         "scatter": fit.scatter,
         "snr": fit.peak_to_peak / fit.scatter * np.sqrt(np.maximum(curves.n_epochs - fit.n_rejected, 0)),
@@ -154,7 +154,7 @@ def _flags(table: pd.DataFrame, period: FloatArray, usable: BoolArray, fit: Four
         (Flag.NO_FIT, usable & some & ~fit.ok),
         (Flag.SPARSE, some & (table["n_epochs"] < _SPARSE)),
         (Flag.PHASE_GAP, some & (table["max_gap"] > _WIDE_GAP)),
-        (Flag.NOISY, table["scatter"] > _NOISY * table["peak_to_peak_g"]),
+        (Flag.NOISY, table["scatter"] > _NOISY * table["peak_to_peak"]),
     ):
         flag[np.asarray(where, bool)] |= int(bit)
     return flag

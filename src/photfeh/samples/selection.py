@@ -63,7 +63,7 @@ class Cut:
 
 
 _LABEL_ERROR = Cut("feh_error", "<", 0.4, "label error below 0.4 dex")
-_AMPLITUDE = Cut("peak_to_peak_g", "<", 1.4, "peak-to-peak G amplitude below 1.4 mag")
+_AMPLITUDE = Cut("peak_to_peak", "<", 1.4, "peak-to-peak amplitude below 1.4 mag")
 _PHI31_ERROR = Cut("phi31_error", "<", 0.10, "phi31 error below 0.10 rad")
 CUT_SETS: dict[str, tuple[Cut, ...]] = {
     "founding": (_LABEL_ERROR, _AMPLITUDE, Cut("n_epochs", ">", 50, "more than 50 epochs"), _PHI31_ERROR),

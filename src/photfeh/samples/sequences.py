@@ -40,7 +40,7 @@ _FROM_TABLE = (
     "n_epochs",
     "max_gap",
     "scatter",
-    "peak_to_peak_g",
+    "peak_to_peak",
     "zero_point",
 )
 FEATURES = (*SHAPE_FEATURES, *_FROM_TABLE, "is_rrc")
