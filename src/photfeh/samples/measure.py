@@ -17,7 +17,7 @@ from photfeh.core.flags import Flag
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.samples.periods import Periods, check_period_setting, periods_in_limits, settle_periods
-from photfeh.samples.types import assign_types
+from photfeh.samples.types import assign_types, double_mode
 from photfeh.signal.clean import plausible_points
 from photfeh.signal.fold import align_phases, fold_times, max_phase_gap, phase_coverage
 from photfeh.signal.fourier import MIN_POINTS, FourierFit, fit_fourier, regularised_harmonics
@@ -27,6 +27,8 @@ __all__ = ["N_HARMONICS", "Measurement", "measure"]
 N_HARMONICS = 6
 """Harmonics of the regularised decomposition that feeds the feature-based models."""
 
+_LONGEST = 1e5  # days from the star's median epoch; photography of variable stars is not so old
+_BRIGHTEST = 1e3  # mag, either sign: beyond are fluxes and place-holders
 _SPARSE = 20
 _WIDE_GAP = 0.25
 _NOISY = 0.25
@@ -76,7 +78,7 @@ def measure(curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "giv
     """
     check_period_setting(curves, stars, periods)
     curves = curves.reindex(stars["source_id"].to_numpy())
-    curves = curves.select_points(plausible_points(curves.offsets, curves.mag, curves.mag_error))
+    curves = _plausible(curves)
     table = settle_periods(curves, stars, periods)
     period = table["period"].to_numpy(dtype=np.float64)
     usable = periods_in_limits(period)
@@ -91,7 +93,23 @@ def measure(curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "giv
     for name, values in _columns(curves, phase, fit, period).items():
         table[name] = values
     table["flag"] |= _flags(table, period, usable, fit)
+    table["flag"] |= int(Flag.DOUBLE_MODE) * double_mode(curves, phase, fit, period)
     return Measurement(aligned, weight, assign_types(table), harmonics)
+
+
+def _plausible(curves: LightCurves) -> LightCurves:
+    """The points that can belong to the curve of a star: see :data:`_LONGEST`, :data:`_BRIGHTEST` and `signal.clean`.
+
+    A time or magnitude that is absurd (a place-holder, say) must neither steer the others nor overflow.
+    """
+    sane = np.abs(curves.mag) < _BRIGHTEST
+    if not curves.folded and len(curves.time):
+        middle = np.minimum((curves.offsets[:-1] + curves.offsets[1:]) // 2, len(curves.time) - 1)
+        with np.errstate(over="ignore"):
+            sane &= np.abs(curves.time - curves.time[middle][curves.star_index]) < _LONGEST
+    if not sane.all():
+        curves = curves.select_points(sane)
+    return curves.select_points(plausible_points(curves.offsets, curves.mag, curves.mag_error))
 
 
 def _align(curves: LightCurves, phase: FloatArray, fit: FourierFit) -> tuple[LightCurves, FloatArray]:

@@ -18,7 +18,7 @@ from photfeh.readers import iter_lightcurves, read_stars
 from photfeh.samples.dataset import Dataset, DatasetWriter
 from photfeh.samples.measure import measure
 from photfeh.samples.periods import Periods, check_period_setting
-from photfeh.samples.selection import Cut, Labels, add_labels, apply_cuts, get_cuts
+from photfeh.samples.selection import Cut, add_labels, apply_cuts, get_cuts
 from photfeh.samples.sequences import REPRESENTATIONS, Representation, build_sequences
 
 __all__ = ["TRUTHS", "prepare"]
@@ -39,7 +39,7 @@ def prepare(
     stars: Any,
     output: str | Path,
     *,
-    labels: Labels | None = None,
+    labels: str | None = None,
     cuts: str | Sequence[Cut] | None = None,
     types: Sequence[str] = ("RRab",),
     assume_type: str | None = None,
@@ -95,7 +95,7 @@ def prepare(
     if assume_type is not None:
         table["type"] = table["type"].fillna(assume_type) if "type" in table.columns else assume_type
     labels = labels or ("column" if "feh" in table.columns and table["feh"].notna().any() else "relation")
-    cut_list = get_cuts(cuts if cuts is not None else ("founding" if labels == "relation" else "none"))
+    cut_list = get_cuts(cuts if cuts is not None else ("founding" if labels.startswith("relation") else "none"))
     kinds: Any = representations
     points = dict.fromkeys(kinds, n_points) if isinstance(n_points, int) else n_points
     if set(points) != set(kinds):
@@ -128,7 +128,7 @@ def prepare(
         recipe["excluded"] = hashlib.sha256(excluded.tobytes()).hexdigest()
     writer = DatasetWriter(output, source_id, settings, recipe)
     _measure_all(writer, chain(first, chunks), table, band, periods, stars_per_chunk, progress)
-    measured = add_labels(writer.measured(), labels)
+    measured = add_labels(writer.measured(), labels, band=band)
     keep, cut_flow = apply_cuts(measured, cut_list, types)
     if excluded is not None:
         left = keep & ~np.isin(source_id, excluded)
@@ -136,7 +136,7 @@ def prepare(
         cut_flow.loc[len(cut_flow)] = row
         keep = left
     measured["in_sample"] = keep
-    return writer.finish(measured, cut_flow, {"recipe": recipe, "truth": truth or TRUTHS[labels]})
+    return writer.finish(measured, cut_flow, {"recipe": recipe, "truth": truth or TRUTHS[labels.partition(":")[0]]})
 
 
 def _measure_all(

@@ -21,9 +21,21 @@ import numpy.typing as npt
 
 from photfeh.core.errors import BadInput
 from photfeh.core.types import BoolArray, FloatArray, IntArray
-from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all
+from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all, second_mode_all
 
-__all__ = ["MIN_EPOCHS", "PeriodCheck", "PeriodSearch", "check_periods", "find_periods", "refine_periods"]
+__all__ = [
+    "DOUBLE_MODE_RATIOS",
+    "MIN_EPOCHS",
+    "PeriodCheck",
+    "PeriodSearch",
+    "check_periods",
+    "find_periods",
+    "find_second_modes",
+    "refine_periods",
+]
+
+DOUBLE_MODE_RATIOS = (0.741, 0.7495)
+"""Range of P1 / P0 of double-mode RR Lyrae: the Petersen diagram of Soszynski+ 2014, AcA 64, 177."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +163,40 @@ def refine_periods(
     out = np.full((len(frequency), 3), np.nan)
     refine_all(*curves, frequency, wide, n_harmonics, out)
     return 1.0 / out[:, 1], out[:, 2] / out[:, 1] ** 2
+
+
+def find_second_modes(
+    offsets: IntArray, time: FloatArray, residual: FloatArray, period: FloatArray, parameters: IntArray, *,
+    ratios: tuple[float, float] = DOUBLE_MODE_RATIOS,
+) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
+    """Look for the other mode of double-mode stars in what a fit of one mode leaves.
+
+    Parameters
+    ----------
+    offsets, time
+        As :func:`find_periods`.
+    residual : (M,) float
+        Magnitudes minus the fit [mag], finite; outliers should be clipped.
+    period : (N,) float
+        Period of the fit [d], of either mode; NaN leaves a star out.
+    parameters : (N,) int
+        Number of parameters of the fit.
+    ratios : (float, float)
+        Lowest and highest ratio of first-overtone to fundamental period.
+
+    Returns
+    -------
+    second_period : (N,) float
+        Period of the strongest sinusoid at such a ratio to ``period`` [d].
+    power : (N,) float
+        Fraction of the variance of the residuals that it explains.
+    log_false_alarm : (N,) float
+        log10 of the probability that noise does as well: number of independent frequencies times
+        (1 - power)^(degrees of freedom / 2), Zechmeister & Kuerster 2009, A&A 496, 577.
+    """
+    out = np.full((len(offsets) - 1, 3), np.nan)
+    second_mode_all(offsets, time, residual, _frequencies(period, len(out)), parameters, *ratios, out)
+    return 1.0 / out[:, 0], out[:, 1], out[:, 2]
 
 
 def _checked(
