@@ -34,7 +34,7 @@ FIGURE = ROOT / "docs" / "img" / "simulation.png"
 DATA = Path(os.environ.get("PHOTFEH_DATA", ROOT.parent / "shared" / "data"))
 
 TYPES = ("RRab", "RRc")
-COMPARED = ("period", "peak_to_peak_g", "phi31", "r21", "n_epochs", "scatter")
+COMPARED = ("period", "peak_to_peak", "phi31", "r21", "n_epochs", "scatter")
 COMPONENTS = {"RRab": 5, "RRc": 3}
 ORDERS = {"RRab": 8, "RRc": 5}
 PERIODS = {"RRab": (0.35, 1.0), "RRc": (0.20, 0.42)}
@@ -65,7 +65,7 @@ def typed(table: pd.DataFrame) -> pd.Series:
 
 def comparable(table: pd.DataFrame) -> pd.Series:
     """Stars whose shape is measured and whose period is right: the cut applied to real and simulated stars alike."""
-    swing, period = table.peak_to_peak_g, table.period
+    swing, period = table.peak_to_peak, table.period
     good = (table.scatter < 0.12 * swing) & (table.max_gap < 0.2) & (table.phi31_error < 0.5) & (swing < 1.5)
     low, high = (np.where(table.type == "RRab", *pair) for pair in zip(PERIODS["RRab"], PERIODS["RRc"], strict=True))
     return good & (period > low) & (period < high) & ((table.type == "RRab") | (table.r21 < 0.35))
@@ -203,9 +203,7 @@ def fit_shapes(curves, stars, table):
         middle = np.median(x, axis=0)
         near = np.all(abs(x - middle) < 5 * 1.4826 * np.median(abs(x - middle), axis=0), axis=1)
         weights, means, covariances = extreme_deconvolution(x[near], noise[near], COMPONENTS[kind])
-        best = chosen[
-            (chosen.n_epochs >= 50) & (chosen.max_gap < 0.1) & (chosen.scatter < 0.03 * chosen.peak_to_peak_g)
-        ]
+        best = chosen[(chosen.n_epochs >= 50) & (chosen.max_gap < 0.1) & (chosen.scatter < 0.03 * chosen.peak_to_peak)]
         c, sigma = high_harmonics(curves[best.index.to_numpy()], stars.loc[best.index], ORDERS[kind])
         base = shape_parameters(curves[best.index.to_numpy()], stars.loc[best.index])[0]
         print(f"{kind}: {near.sum()} stars for the mixture, {len(best)} for harmonics 4 to {ORDERS[kind]}")
@@ -350,7 +348,7 @@ def noise_statistics(curves, stars):
         some = table[table.type == kind]
         log_scatter = np.log(some.scatter)
         found.append(np.quantile(log_scatter, np.linspace(0.05, 0.95, 10)))
-        for column in ("zero_point", "peak_to_peak_g"):
+        for column in ("zero_point", "peak_to_peak"):
             half = some[column] > some[column].median()
             found.append([log_scatter[half].median() - log_scatter[~half].median()])
         mine = points[points.star.isin(some.index)]
@@ -448,7 +446,7 @@ def plot(real, simulated, path=FIGURE):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    labels = {"period": "period [d]", "peak_to_peak_g": "peak-to-peak G [mag]", "phi31": r"$\phi_{31}$ [rad, cosine]",
+    labels = {"period": "period [d]", "peak_to_peak": "peak-to-peak G [mag]", "phi31": r"$\phi_{31}$ [rad, cosine]",
               "r21": r"$R_{21}$", "n_epochs": "clean epochs", "scatter": "scatter about the fit [mag]"}  # fmt: skip
     figure, axes = plt.subplots(2, 6, figsize=(17, 5.4), layout="constrained")
     ks = distances(real, simulated)

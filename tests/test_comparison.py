@@ -378,7 +378,7 @@ class Strict(HTMLParser):
 @pytest.fixture
 def written(tmp_path):
     stars = pd.DataFrame({"source_id": np.arange(N) + 1000, "type": "RRab"})
-    for name in ("n_epochs", "period", "zero_point", "peak_to_peak_g"):
+    for name in ("n_epochs", "period", "zero_point", "peak_to_peak"):
         stars[name] = np.random.default_rng(3).uniform(0.4, 0.9, N)
     stars.to_csv(tmp_path / "stars.csv", index=False)
     runs = [

@@ -78,7 +78,7 @@ def sample(kind: str = "spline", n: int = 360) -> tuple[Sequences, np.ndarray]:
         "n_epochs": mask.sum(axis=1),
         "max_gap": 0.05,
         "scatter": 0.01,
-        "peak_to_peak_g": np.ptp(mag(grid), axis=1),
+        "peak_to_peak": np.ptp(mag(grid), axis=1),
         "zero_point": 16.5,
         "is_rrc": 0.0,
     }

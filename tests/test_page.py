@@ -49,7 +49,7 @@ def survey(name="gru", n=N, folds=3):
             "type": ["RRab", None] * (n // 2),
             "feh": true,
             "n_epochs": generator.integers(20, 90, n),
-            "peak_to_peak_g": generator.uniform(0.3, 1.2, n),
+            "peak_to_peak": generator.uniform(0.3, 1.2, n),
         }
     )
     grid = np.arange(264) / 264

@@ -138,7 +138,7 @@ def test_real_gaia_and_folded_curves_are_prepared(real_data, tmp_path):
     assert len(gaia) == 4064
     assert gaia.cut_flow["cut"].tolist()[3:] == [
         "feh_error<0.4",
-        "peak_to_peak_g<1.4",
+        "peak_to_peak<1.4",
         "n_epochs>50",
         "phi31_error<0.1",
     ]

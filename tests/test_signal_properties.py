@@ -20,7 +20,7 @@ SKY = simulate(40, seed=53)
 CLEAN = simulate(40, seed=53, noise=0.02, n_epochs=60)
 STAR = st.integers(0, 39)
 SEED = st.integers(0, 2**32 - 1)
-SHAPE = ["a1", "a2", "a3", "r21", "r31", "phi21", "phi31", "phi31_error", "peak_to_peak_g", "scatter", "max_phase"]
+SHAPE = ["a1", "a2", "a3", "r21", "r31", "phi21", "phi31", "phi31_error", "peak_to_peak", "scatter", "max_phase"]
 
 
 def circular(difference):
@@ -128,10 +128,19 @@ def test_the_new_columns_are_what_their_description_says():
     assert set(table.columns) >= {"snr", "phase_coverage", "period_source", "period_error"}
     undocumented = [name for name in table.columns if name not in COLUMNS and not name.startswith("true_")]
     assert undocumented == []
-    expected = table["peak_to_peak_g"] / table["scatter"] * np.sqrt(table["n_epochs"])
+    expected = table["peak_to_peak"] / table["scatter"] * np.sqrt(table["n_epochs"])
     np.testing.assert_allclose(table["snr"], expected)
     # by counting on a fine grid
     phase, offsets = np.array([0.0, 0.08, 0.5, 0.97]), np.array([0, 4, 4])
     grid = np.arange(10_000) / 10_000
     near = circular(grid[:, None] - phase).min(axis=1) < 0.05
     np.testing.assert_allclose(phase_coverage(offsets, phase), [near.mean(), 0.0], atol=1e-3)
+
+
+def test_the_columns_of_the_given_table_are_not_overwritten():
+    """What we measure, in whatever band, has names of its own: Gaia's peak_to_peak_g stays Gaia's."""
+    given_columns = {"peak_to_peak_g": 99.0, "int_average_g": 98.0, "phi31_g": 97.0, "num_clean_epochs_g": 96}
+    table = measure(SKY.curves, SKY.stars.assign(**given_columns)).table
+    for name, value in given_columns.items():
+        assert (table[name] == value).all(), name
+    assert (table["peak_to_peak"] < 2.0).all()

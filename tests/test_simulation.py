@@ -20,7 +20,7 @@ from photfeh.simulation.draws import constants
 from photfeh.simulation.survey import iter_simulate, simulate, true_curve, write_simulation
 
 DATA = Path(os.environ.get("PHOTFEH_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-COMPARED = ("period", "peak_to_peak_g", "phi31", "r21", "n_epochs", "scatter")
+COMPARED = ("period", "peak_to_peak", "phi31", "r21", "n_epochs", "scatter")
 TYPES = ("RRab", "RRc")
 LARGEST_DISTANCE = 0.08  # of two distribution functions
 
@@ -38,7 +38,7 @@ def measured(survey):
 
 def comparable(table: pd.DataFrame) -> pd.Series:
     """The cut of benchmarks/fit_simulation.py, for real and simulated stars alike: shape measured, period right."""
-    swing, period, ab = table.peak_to_peak_g, table.period, table.type == "RRab"
+    swing, period, ab = table.peak_to_peak, table.period, table.type == "RRab"
     good = (table.scatter < 0.12 * swing) & (table.max_gap < 0.2) & (table.phi31_error < 0.5) & (swing < 1.5)
     return good & np.where(ab, (period > 0.35) & (period < 1.0), (period > 0.2) & (period < 0.42) & (table.r21 < 0.35))
 
@@ -125,7 +125,7 @@ def test_true_curve_is_the_series_on_a_grid():
     star = np.repeat(np.arange(20), 33)
     np.testing.assert_allclose(curve.ravel(), series(stars, star, time.ravel()), atol=1e-9)
     fine = np.ptp(true_curve(stars, np.arange(5_000) / 5_000), axis=1)
-    np.testing.assert_allclose(stars.stars.true_peak_to_peak_g, fine, atol=2e-3)
+    np.testing.assert_allclose(stars.stars.true_peak_to_peak, fine, atol=2e-3)
 
 
 def test_noise_of_a_given_size():
@@ -141,7 +141,7 @@ def test_gaia_noise_is_as_large_as_the_star_table_says(survey):
     row = survey.stars.iloc[star].reset_index(drop=True)
     residual = curves.mag - series(survey, star, curves.time)
     # modulation moves the curve by less than (h + 2 pi g K) times its swing; look where that is negligible
-    moved = (row.true_amplitude_modulation + 50 * row.true_phase_modulation) * row.true_peak_to_peak_g
+    moved = (row.true_amplitude_modulation + 50 * row.true_phase_modulation) * row.true_peak_to_peak
     quiet = (moved < 0.3 * row.true_noise).to_numpy()
     assert quiet.sum() > 1_000
     pull = residual[quiet] / np.hypot(curves.mag_error[quiet], row.true_noise[quiet])

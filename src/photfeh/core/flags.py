@@ -29,6 +29,9 @@ class Flag(IntEnum):
     PERIOD_REPLACED = 2048
     PERIOD_DOUBTFUL = 4096
     OTHER_BAND = 8192
+    UNKNOWN_TYPE = 16384
+    DOUBLE_MODE = 32768
+    PERIOD_REFINED = 65536
 
 
 DESCRIPTIONS = {
@@ -46,6 +49,9 @@ DESCRIPTIONS = {
     Flag.PERIOD_REPLACED: "the given period does not fit and was replaced by the one found in the light curve",
     Flag.PERIOD_DOUBTFUL: "another period fits nearly as well as the one used, or better: use with care",
     Flag.OTHER_BAND: "the light curve is in another passband than the model was made for",
+    Flag.UNKNOWN_TYPE: "the type given is not understood: typed by period and light curve, use with care",
+    Flag.DOUBLE_MODE: "the residuals hold a second period at the ratio of double-mode stars (RRd): use with care",
+    Flag.PERIOD_REFINED: "the given period was refined within its last digit",
 }
 
 NO_PREDICTION = (

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core.errors import BadColumn, MissingColumn, PhotfehWarning
+from photfeh.core.startypes import canonical_types
 
 __all__ = ["ALIASES", "COLUMNS", "Column", "column_table", "to_numbers", "validate_stars"]
 
@@ -32,7 +33,7 @@ COLUMNS: dict[str, Column] = {
     "period_source": Column(
         "", "'given', 'found' (none was given) or 'replaced' (the given one does not fit)", "photfeh"
     ),
-    "type": Column("", "RRab, RRc or RRd", "given, or typed by period and light-curve shape"),
+    "type": Column("", "RRab, RRc or RRd; of other variables what is given", "given, or typed by period and shape"),
     "type_source": Column("", "'given' or 'light curve'", "photfeh"),
     "feh": Column("dex", "label: metallicity [Fe/H]", "given or published relation"),
     "feh_error": Column("dex", "standard error of feh", "given or propagated"),
@@ -45,11 +46,11 @@ COLUMNS: dict[str, Column] = {
     "n_rejected": Column("", "clean epochs that the robust fit gave next to no weight", "photfeh"),
     "n_harmonics": Column("", "order of the Fourier series", _HERE),
     "zero_point": Column("mag", "constant term of the Fourier series", _HERE),
-    "peak_to_peak_g": Column("mag", "maximum minus minimum of the fitted curve", _HERE),
+    "peak_to_peak": Column("mag", "maximum minus minimum of the fitted curve, in the band observed", _HERE),
     "max_phase": Column("cycle", "phase of maximum light where phi1 = 0 is phase 0", _HERE),
     "epoch_of_maximum": Column("d", "time (or phase) of maximum light on the fitted curve", _HERE),
     "scatter": Column("mag", "robust standard deviation of the residuals", _HERE),
-    "snr": Column("", "signal to noise: peak_to_peak_g / scatter * sqrt(n_epochs)", _HERE),
+    "snr": Column("", "signal to noise: peak_to_peak / scatter * sqrt(n_epochs)", _HERE),
     "max_gap": Column("cycle", "largest phase interval without an epoch", "photfeh"),
     "phase_coverage": Column("", "fraction of the cycle within 0.05 of an epoch", "photfeh"),
     **{f"a{k}": Column("mag", f"amplitude of harmonic {k}", _HERE) for k in (1, 2, 3)},
@@ -70,20 +71,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "feh_error": ("e_feh", "feh_err", "e_[fe/h]", "sigma_feh", "fe_h_error"),
 }
 """Accepted other names, lower case. The canonical name wins where both are there."""
-
-_TYPES = {
-    "rrab": "RRab",
-    "rra": "RRab",
-    "rrb": "RRab",
-    "ab": "RRab",
-    "rr0": "RRab",
-    "rrc": "RRc",
-    "c": "RRc",
-    "rr1": "RRc",
-    "rrd": "RRd",
-    "d": "RRd",
-    "rr01": "RRd",
-}
 
 
 def validate_stars(table: pd.DataFrame, *, where: str = "the star table") -> pd.DataFrame:
@@ -120,7 +107,7 @@ def validate_stars(table: pd.DataFrame, *, where: str = "the star table") -> pd.
         if name in stars.columns:
             stars[name] = to_numbers(stars[name], name, where, stars["source_id"])
     if "type" in stars.columns:
-        stars["type"] = _canonical_type(stars["type"])
+        stars["type"] = canonical_types(stars["type"], where)
     if "period" not in stars.columns and ("pf" in stars.columns or "p1_o" in stars.columns):
         stars["period"] = _gaia_period(stars)
     return stars.reset_index(drop=True)
@@ -181,11 +168,6 @@ def to_numbers(column: pd.Series, name: str, where: str, source_id: pd.Series | 
             stacklevel=3,
         )
     return pd.Series(np.asarray(numbers, dtype=np.float64), index=column.index)
-
-
-def _canonical_type(column: pd.Series) -> pd.Series:
-    text = column.astype("string").str.strip()
-    return text.str.lower().map(_TYPES).astype("object").where(text.notna(), None)
 
 
 def _gaia_period(stars: pd.DataFrame) -> pd.Series:

@@ -23,7 +23,8 @@ from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.output import check_output, parts_folder, write_predictions
 from photfeh.readers import read_stars
 from photfeh.readers.stream import Chunk, iter_chunks
-from photfeh.samples.measure import Measurement, Periods, check_period_setting, measure
+from photfeh.samples.measure import Measurement, measure
+from photfeh.samples.periods import Periods, check_period_setting
 from photfeh.samples.sequences import build_sequences
 
 __all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "load_card", "predict"]

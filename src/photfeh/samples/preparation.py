@@ -19,7 +19,8 @@ from photfeh.core.types import IntArray
 from photfeh.readers import read_stars
 from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.dataset import Dataset, DatasetWriter
-from photfeh.samples.measure import Periods, check_period_setting, measure
+from photfeh.samples.measure import measure
+from photfeh.samples.periods import Periods, check_period_setting
 from photfeh.samples.selection import Cut, add_labels, apply_cuts, get_cuts
 from photfeh.samples.sequences import REPRESENTATIONS, Representation, build_sequences
 

@@ -24,10 +24,11 @@ class Relation:
     """[Fe/H] = zero_point + sum_i coefficient_i * term_i.
 
     A term is a column of the star table (``period`` [d], ``phi31`` [rad, cosine series], ``a1``, ``a2`` [mag]) or a
-    product of such columns written ``period*phi31``. ``phi31`` is first brought within pi of ``phi31_centre`` where
-    that is given, and then ``phi31_offset`` is added (pi for relations calibrated on sine series). ``variance`` is the
-    intrinsic variance of the relation plus that of its zero point [dex^2]; ``coefficient_variance`` that of the
-    coefficients. ``source`` is the paper the numbers come from.
+    product of such columns written ``period*phi31``. ``phi31`` is first brought within pi of ``phi31_centre``, about
+    the median of the stars that the relation was made for, and then ``phi31_offset`` is added (pi for relations
+    calibrated on sine series). ``band`` is a name of :data:`photfeh.core.bands.BANDS`; in other bands the relation does
+    not hold. ``variance`` is the intrinsic variance of the relation plus that of its zero point [dex^2], NaN where none
+    was published; ``coefficient_variance`` that of the coefficients. ``source`` is the paper the numbers come from.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Relation:
     coefficients: Mapping[str, float]
     variance: float
     coefficient_variance: Mapping[str, float] = field(default_factory=dict)
-    phi31_centre: float | None = None
+    phi31_centre: float
     phi31_offset: float = 0.0
     source: str
 
@@ -96,9 +97,8 @@ class Relation:
             raise MissingColumn(name, f"the star table (relation {self.name})", found=stars.columns)
         value = stars[name].to_numpy(dtype=np.float64)
         if name == "phi31":
-            if self.phi31_centre is not None:
-                value = self.phi31_centre + np.mod(value - self.phi31_centre + math.pi, 2 * math.pi) - math.pi
-            value = value + self.phi31_offset
+            turns = np.round((value - self.phi31_centre) / (2 * math.pi))
+            value = value - 2 * math.pi * turns + self.phi31_offset
         return value
 
     def _error(self, stars: pd.DataFrame, name: str) -> FloatArray:
@@ -112,21 +112,21 @@ class Relation:
 
 
 _MURAVEVA = "Muraveva et al. 2025, MNRAS (arXiv 2407.05815)"
-_DEKANY = "Dekany, Grebel & Pojmanski 2021, ApJ 920, 33 (arXiv 2107.05983)"
+_DEKANY = "Dekany, Grebel & Pojmanski 2021, ApJ 920, 33 (arXiv 2107.05983); sine series"
 
 RELATIONS: dict[str, Relation] = {
     relation.name: relation
     for relation in (
         Relation(
             name="muraveva-2025-rrab", star_type="RRab", band="G", zero_point=-0.37,
-            coefficients={"period": -5.55, "phi31": 0.94},
+            coefficients={"period": -5.55, "phi31": 0.94}, phi31_centre=2.1,
             # fitted to the published errors of 12,877 LMC stars; they are met to 0.006 dex (median)
             variance=0.0851, coefficient_variance={"period": 0.0968, "phi31": 0.00824},
             source=_MURAVEVA,
         ),
         Relation(
             name="muraveva-2025-rrc", star_type="RRc", band="G", zero_point=0.80,
-            coefficients={"period": -8.54, "phi31": 0.23, "a2": -9.34},
+            coefficients={"period": -8.54, "phi31": 0.23, "a2": -9.34}, phi31_centre=3.0,
             # fitted to the published errors of 851 LMC stars; they are met to 0.004 dex (median)
             variance=0.0696, coefficient_variance={"period": 0.194, "phi31": 0.00177, "a2": 2.28},
             source=_MURAVEVA,
@@ -134,28 +134,29 @@ RELATIONS: dict[str, Relation] = {
         Relation(
             name="gaia-sos-dr3-rrab", star_type="RRab", band="G", zero_point=3.0336834,
             coefficients={"period": -20.127524, "phi31": 1.3684267, "period*phi31": 6.27, "phi31*phi31": -0.72},
-            variance=0.0, source="Clementini et al. 2023, A&A 674, A18, after Nemec et al. 2013, ApJ 773, 181",
+            variance=math.nan, phi31_centre=2.1,  # no scatter was published for the G band
+            source="Clementini et al. 2023, A&A 674, A18, after Nemec et al. 2013, ApJ 773, 181",
         ),
         Relation(
             name="dekany-2021-rrab-i", star_type="RRab", band="I", zero_point=-5.819,
             coefficients={"period": -6.350, "a2": 5.785, "phi31": 1.248},
-            variance=0.16**2, phi31_centre=5.88, source=_DEKANY,
+            variance=0.16**2, phi31_centre=5.88 - math.pi, phi31_offset=math.pi, source=_DEKANY,
         ),
         Relation(
             name="dekany-2021-rrc-i", star_type="RRc", band="I", zero_point=-1.821,
             coefficients={"period": -10.014, "a1": 13.835, "a2": -34.704, "phi31": 0.325},
-            variance=0.18**2, phi31_centre=6.83, source=_DEKANY,
+            variance=0.18**2, phi31_centre=6.83 - math.pi, phi31_offset=math.pi, source=_DEKANY,
         ),
         Relation(
             name="high-resolution-2026-rrab", star_type="RRab", band="G", zero_point=-6.93,
-            coefficients={"period": -6.04, "phi31": 1.65}, variance=0.26**2, phi31_offset=math.pi,
-            source="arXiv 2605.13811, 72 RRab with high-resolution spectroscopy",
+            coefficients={"period": -6.04, "phi31": 1.65}, variance=0.26**2, phi31_centre=2.1, phi31_offset=math.pi,
+            source="arXiv 2605.13811, 72 RRab with high-resolution spectroscopy; sine series",
         ),
         Relation(
             name="jurcsik-kovacs-1996-rrab-v", star_type="RRab", band="V", zero_point=-5.038,
-            coefficients={"period": -5.394, "phi31": 1.345}, variance=0.0,
+            coefficients={"period": -5.394, "phi31": 1.345}, variance=0.14**2,
             phi31_centre=5.0 - math.pi, phi31_offset=math.pi,
-            source="Jurcsik & Kovacs 1996, A&A 312, 111 (sine series: phi31 larger by pi)",
+            source="Jurcsik & Kovacs 1996, A&A 312, 111; sine series",
         ),
     )
 }  # fmt: skip

@@ -10,14 +10,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from photfeh.core.bands import require_same_band
 from photfeh.core.errors import BadInput, MissingColumn, UnknownName
 from photfeh.core.flags import predictable
 from photfeh.core.types import BoolArray
-from photfeh.samples.relations import get_relation
+from photfeh.samples.relations import Relation, get_relation
 
-__all__ = ["CUT_SETS", "Cut", "Labels", "add_labels", "apply_cuts", "get_cuts"]
+__all__ = ["CUT_SETS", "DEFAULT_RELATIONS", "Cut", "add_labels", "apply_cuts", "get_cuts", "label_relations"]
 
-Labels = Literal["none", "column", "relation"]
+DEFAULT_RELATIONS = ("muraveva-2025-rrab", "muraveva-2025-rrc")
+"""What the label ``relation`` means: one relation for each type, both in G."""
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal}
 
 
@@ -63,7 +65,7 @@ class Cut:
 
 
 _LABEL_ERROR = Cut("feh_error", "<", 0.4, "label error below 0.4 dex")
-_AMPLITUDE = Cut("peak_to_peak_g", "<", 1.4, "peak-to-peak G amplitude below 1.4 mag")
+_AMPLITUDE = Cut("peak_to_peak", "<", 1.4, "peak-to-peak amplitude below 1.4 mag")
 _PHI31_ERROR = Cut("phi31_error", "<", 0.10, "phi31 error below 0.10 rad")
 CUT_SETS: dict[str, tuple[Cut, ...]] = {
     "founding": (_LABEL_ERROR, _AMPLITUDE, Cut("n_epochs", ">", 50, "more than 50 epochs"), _PHI31_ERROR),
@@ -128,17 +130,55 @@ def apply_cuts(stars: pd.DataFrame, cuts: Sequence[Cut], types: Sequence[str]) -
     return keep, pd.DataFrame(rows, columns=["cut", "meaning", "n_before", "n_after", "n_alone"])
 
 
+def label_relations(labels: str, band: str) -> tuple[Relation, ...]:
+    """The relations that ``labels`` asks for, none for labels of another kind; checked before anything is measured.
+
+    Raises
+    ------
+    UnknownName
+        if ``labels`` is neither none, column, relation nor relation:NAME or relation:NAME+NAME with known names.
+    BandMismatch
+        if a relation is not made for curves in ``band``; names both.
+    BadInput
+        if two relations are for one type of star.
+    """
+    kind, colon, chosen = labels.partition(":")
+    if kind not in ("none", "column", "relation") or (colon and kind != "relation"):
+        raise UnknownName("kind of labels", labels, ("none", "column", "relation", "relation:NAME+NAME"))
+    if kind != "relation":
+        return ()
+    relations = tuple(get_relation(name.strip()) for name in (chosen.split("+") if colon else DEFAULT_RELATIONS))
+    for relation in relations:
+        require_same_band(
+            band,
+            relation.band,
+            what="the light curves are",
+            needs=f"the relation {relation.name} is made for",
+            remedy="Choose a relation of that band (labels relation:NAME), or give labels in a column.",
+        )
+    types = [relation.star_type for relation in relations]
+    twice = {kind for kind in types if types.count(kind) > 1}
+    if twice:
+        raise BadInput(f"labels {labels!r} name several relations for {', '.join(sorted(twice))}: choose one a type.")
+    return relations
+
+
 def add_labels(stars: pd.DataFrame, labels: str, *, band: str = "G") -> pd.DataFrame:
     """Set ``feh``, ``feh_error`` and ``feh_source``.
 
-    ``column``: the table's own feh (errors of zero count as unknown). ``relation``: Muraveva+ 2025 for RRab and RRc on
-    the measured period, phi31 and A2; a label made from the very curve that a model will see. ``none``: NaN.
+    ``none``: NaN. ``column``: the table's own feh (errors of zero count as unknown). ``relation``: Muraveva+ 2025 for
+    RRab and RRc on the measured period, phi31 and A2; a label made from the very curve that a model will see.
+    ``relation:NAME`` or ``relation:NAME+NAME``: other ones of :data:`photfeh.samples.relations.RELATIONS`; stars of a
+    type for which none is named get no label. ``band`` is that of the curves.
 
     Raises
     ------
     MissingColumn
         if ``labels`` is ``column`` and there is no feh column.
+    UnknownName, BandMismatch, BadInput
+        as :func:`label_relations`.
     """
+    relations = label_relations(labels, band)
     stars = stars.copy()
     if labels == "column":
         if "feh" not in stars.columns:
@@ -147,14 +187,12 @@ def add_labels(stars: pd.DataFrame, labels: str, *, band: str = "G") -> pd.DataF
         stars["feh_error"] = np.where(error > 0, error, np.nan)
         stars["feh_source"] = "column"
         return stars
-    stars["feh"], stars["feh_error"], stars["feh_source"] = np.nan, np.nan, labels
-    stars["feh_curve_error"] = np.nan
-    if labels == "relation":
-        for name in ("muraveva-2025-rrab", "muraveva-2025-rrc"):
-            relation = get_relation(name)
-            here = (stars["type"] == relation.star_type).to_numpy(bool)
-            value, error = relation.feh(stars)
-            stars.loc[here, "feh"], stars.loc[here, "feh_error"] = value[here], error[here]
-            stars.loc[here, "feh_curve_error"] = relation.curve_error(stars)[here]
-        stars["feh_source"] = "muraveva-2025"
+    stars["feh"], stars["feh_error"], stars["feh_curve_error"] = np.nan, np.nan, np.nan
+    stars["feh_source"] = "none"
+    for relation in relations:
+        here = (stars["type"] == relation.star_type).to_numpy(bool)
+        value, error = relation.feh(stars)
+        stars.loc[here, "feh"], stars.loc[here, "feh_error"] = value[here], error[here]
+        stars.loc[here, "feh_curve_error"] = relation.curve_error(stars)[here]
+        stars.loc[here, "feh_source"] = relation.name
     return stars

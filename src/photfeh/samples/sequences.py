@@ -41,7 +41,7 @@ _FROM_TABLE = (
     "n_epochs",
     "max_gap",
     "scatter",
-    "peak_to_peak_g",
+    "peak_to_peak",
     "zero_point",
 )
 FEATURES = (*SHAPE_FEATURES, *_FROM_TABLE, "is_rrc")
@@ -171,8 +171,8 @@ def build_sequences(measured: Measurement, representation: Representation, *, an
         x, y, mask = _smoothed(order_offsets, phase, mag, weight, representation)
     mask &= (np.isfinite(period) & np.isfinite(measured.table["scatter"].to_numpy(np.float64)))[:, None]
     values = np.zeros((*mask.shape, 2), np.float32)
-    values[..., 0], values[..., 1] = y, x * np.nan_to_num(period)[:, None]
-    values[~mask] = 0.0
+    # masked before the cast, in which absurd values would overflow
+    values[..., 0], values[..., 1] = np.where(mask, y, 0.0), np.where(mask, x * np.nan_to_num(period)[:, None], 0.0)
     return Sequences(values, mask, _features(measured), curves.source_id, representation)
 
 

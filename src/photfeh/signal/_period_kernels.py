@@ -9,7 +9,7 @@ import numpy as np
 
 from photfeh.core.types import FloatArray, IntArray
 
-__all__ = ["ALIASES", "MIN_EPOCHS", "refine_all", "search_all"]
+__all__ = ["ALIASES", "MIN_EPOCHS", "refine_all", "search_all", "second_mode_all"]
 
 Workspace = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
 
@@ -19,6 +19,7 @@ MIN_EPOCHS = 10
 _LANES = 64  # frequencies that pass through the kernels together
 _OVERSAMPLING = 4.0  # grid points per 1 / baseline
 _MAX_GRID = 2_000_000  # frequencies; one absurd time must not hold up the others
+_COARSE = 2.0  # reach in 1 / baseline from which on a refinement takes two steps
 _CANDIDATES = 16
 ALIASES = 4
 _LEADING = 0.5  # least share of the explained variance that the first harmonic alone must explain
@@ -71,11 +72,15 @@ def _workspace(points: int, order: int) -> Workspace:
 def _set_step(star: FloatArray, step: float, work: Workspace) -> None:
     """Rotation of every point from the first frequency of a block to each lane, for each multiple of the frequency."""
     table = work[0]
-    for k in range(len(table)):
-        for p in range(star.shape[1]):
-            angle = 2.0 * math.pi * (k + 1) * step * star[0, p]
+    for p in range(star.shape[1]):
+        angle = 2.0 * math.pi * step * star[0, p]
+        for lane in range(_LANES):
+            table[0, 0, p, lane], table[0, 1, p, lane] = math.cos(lane * angle), math.sin(lane * angle)
+        c, s = table[0, 0, p], table[0, 1, p]
+        for k in range(1, len(table)):
             for lane in range(_LANES):
-                table[k, 0, p, lane], table[k, 1, p, lane] = math.cos(lane * angle), math.sin(lane * angle)
+                a, b = table[k - 1, 0, p, lane], table[k - 1, 1, p, lane]
+                table[k, 0, p, lane], table[k, 1, p, lane] = a * c[lane] - b * s[lane], b * c[lane] + a * s[lane]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -311,7 +316,7 @@ def _polish(star: FloatArray, n: int, frequency: float, order: int) -> tuple[flo
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def refine_all(
     offsets: IntArray, time: FloatArray, mag: FloatArray, mag_error: FloatArray,
-    frequency: FloatArray, reach: float, order: int, out: FloatArray,
+    frequency: FloatArray, reach: FloatArray, order: int, out: FloatArray,
 ) -> None:  # fmt: skip
     """Explained variance at the frequency given; refined frequency and its error where ``reach`` > 0: (N, 3)."""
     for i in numba.prange(len(offsets) - 1):
@@ -321,15 +326,79 @@ def refine_all(
         if n < max(MIN_EPOCHS, 2 * order + 4) or not baseline * frequency[i] >= 2.0:
             continue
         factor, work = _penalties(n, order), _workspace(star.shape[1], order)
-        _set_step(star, 2.0 * reach / baseline / _LANES, work)
+        step = 2.0 * reach[i] / baseline / _LANES
+        _set_step(star, step, work)
         _sum_block(star, frequency[i], order, work)
         _solve_block(order, work)
         out[i, 0] = 1.0 - work[4][order - 1, 0]
-        if reach > 0.0:
-            near = _zoom(star, frequency[i], 2.0 * reach / baseline / _LANES, factor, 0.0, work)[0]
+        if reach[i] > 0.0:
+            near = _zoom(star, frequency[i], step, factor, 0.0, work)[0]
+            if reach[i] > _COARSE:
+                _set_step(star, 4.0 * step / _LANES, work)
+                near = _zoom(star, near, 4.0 * step / _LANES, factor, 0.0, work)[0]
             _sum_block(star, near, order, work)
             _solve_block(order, work)
             best = int(np.argmin(work[4][:, 0] * factor)) + 1
             near, error = _polish(star, n, near, best)
-            if abs(near - frequency[i]) <= (reach + 0.5) / baseline and error < 1.0 / baseline:
+            if abs(near - frequency[i]) <= (reach[i] + 0.5) / baseline and error < 1.0 / baseline:
                 out[i, 1], out[i, 2] = near, error
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _sinusoid_power(time: FloatArray, value: FloatArray, low: float, high: float, step: float) -> tuple[float, float]:
+    """Largest fraction of the variance that a sinusoid with free mean explains between two frequencies, and where.
+
+    The periodogram of Zechmeister & Kuerster (2009, A&A 496, 577) with equal weights.
+    """
+    n, best, where = len(time), 0.0, low
+    now, turn = np.exp(2j * math.pi * low * time), np.exp(2j * math.pi * step * time)
+    square = np.sum(value**2) / n
+    for k in range(int((high - low) / step) + 1):
+        c = s = yc = ys = cc = cs = 0.0
+        for p in range(n):
+            x, y = now[p].real, now[p].imag
+            c, s = c + x, s + y
+            yc, ys = yc + value[p] * x, ys + value[p] * y
+            cc, cs = cc + x * x, cs + x * y
+            now[p] *= turn[p]
+        c, s, yc, ys, cc, cs = c / n, s / n, yc / n, ys / n, cc / n, cs / n
+        xx, yy, xy = cc - c * c, 1.0 - cc - s * s, cs - c * s
+        determinant = xx * yy - xy * xy
+        if determinant > 1e-3:
+            power = (yy * yc * yc + xx * ys * ys - 2.0 * xy * yc * ys) / (determinant * square)
+            if power > best:
+                best, where = power, low + k * step
+    return best, where
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def second_mode_all(
+    offsets: IntArray, time: FloatArray, residual: FloatArray, frequency: FloatArray, parameters: IntArray,
+    low: float, high: float, out: FloatArray,
+) -> None:  # fmt: skip
+    """Frequency, explained fraction and log10 of the false-alarm probability of a second mode: (N, 3).
+
+    Searched at ``low`` to ``high`` times each star's frequency, and at frequency / ``high`` to frequency / ``low``.
+    """
+    for i in numba.prange(len(offsets) - 1):
+        here = slice(offsets[i], offsets[i + 1])
+        n = offsets[i + 1] - offsets[i]
+        spare = n - parameters[i] - 3
+        if not frequency[i] > 0.0 or spare < 2:
+            continue
+        times = time[here] - 0.5 * (time[here].min() + time[here].max())
+        baseline = 2.0 * times.max()
+        value = residual[here] - np.mean(residual[here])
+        if not (math.isfinite(baseline) and baseline * frequency[i] >= 2.0 and baseline * frequency[i] < _MAX_GRID):
+            continue
+        if not np.sum(value**2) > 0.0:
+            continue
+        step = 1.0 / (_OVERSAMPLING * baseline)
+        f = frequency[i]
+        power, where = _sinusoid_power(times, value, f * low, f * high, step)
+        other, there = _sinusoid_power(times, value, f / high, f / low, step)
+        if other > power:
+            power, where = other, there
+        trials = max((high - low) * (1.0 + 1.0 / (low * high)) * f * baseline, 1.0)
+        alarm = math.log10(trials) + 0.5 * spare * math.log10(max(1.0 - power, 1e-12))
+        out[i, 0], out[i, 1], out[i, 2] = where, power, alarm

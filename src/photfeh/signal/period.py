@@ -21,9 +21,21 @@ import numpy.typing as npt
 
 from photfeh.core.errors import BadInput
 from photfeh.core.types import BoolArray, FloatArray, IntArray
-from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all
+from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all, second_mode_all
 
-__all__ = ["MIN_EPOCHS", "PeriodCheck", "PeriodSearch", "check_periods", "find_periods", "refine_periods"]
+__all__ = [
+    "DOUBLE_MODE_RATIOS",
+    "MIN_EPOCHS",
+    "PeriodCheck",
+    "PeriodSearch",
+    "check_periods",
+    "find_periods",
+    "find_second_modes",
+    "refine_periods",
+]
+
+DOUBLE_MODE_RATIOS = (0.741, 0.7495)
+"""Range of P1 / P0 of double-mode RR Lyrae: the Petersen diagram of Soszynski+ 2014, AcA 64, 177."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +128,7 @@ def check_periods(
     frequency = _frequencies(period, len(curves[0]) - 1)
     search = find_periods(*curves, shortest=shortest, longest=longest, n_harmonics=n_harmonics)
     out = np.full((len(frequency), 3), np.nan)
-    refine_all(*curves, frequency, 0.0, n_harmonics, out)
+    refine_all(*curves, frequency, np.zeros(len(frequency)), n_harmonics, out)
     best, resolution = 1.0 / search.period, 1.0 / _baselines(curves[0], curves[1])
     relation = np.where(np.isfinite(best * frequency), "unrelated", "unknown").astype("<U14")
     for step in SAMPLING_FREQUENCIES:
@@ -130,10 +142,11 @@ def check_periods(
 
 def refine_periods(
     offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, period: npt.ArrayLike, *,
-    reach: float = 1.5, n_harmonics: int = 3,
+    reach: npt.ArrayLike = 1.5, n_harmonics: int = 3,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Best period within ``reach`` / baseline (in frequency) of ``period`` (N,) [d], and its standard error [d].
 
+    ``reach`` is one number or one a star, (N,), up to about 15, above which fewer than two trials stand in each peak.
     The order of the series, at most ``n_harmonics``, has the least BIC; outliers are down-weighted (Tukey's biweight).
     The error allows for residuals of unequal size but not for modulation (Blazhko): on simulated Gaia curves 68 % of
     RRc and 54 % of RRab lie within one standard error.
@@ -142,12 +155,48 @@ def refine_periods(
     below two periods, constant magnitudes. The other parameters, and the errors, are those of :func:`find_periods`.
     """
     curves = _checked(offsets, time, mag, mag_error, n_harmonics)
-    if not 0 < reach < math.inf:
-        raise BadInput(f"reach must be positive, found {reach}; 1.5 is usual.")
     frequency = _frequencies(period, len(curves[0]) - 1)
+    wide = np.asarray(reach, dtype=np.float64)
+    if wide.shape not in ((), frequency.shape) or not (np.isfinite(wide) & (wide > 0)).all():
+        raise BadInput(f"reach must be positive, one number or one a star, found {reach}; 1.5 is usual.")
+    wide = np.array(np.broadcast_to(wide, frequency.shape))
     out = np.full((len(frequency), 3), np.nan)
-    refine_all(*curves, frequency, reach, n_harmonics, out)
+    refine_all(*curves, frequency, wide, n_harmonics, out)
     return 1.0 / out[:, 1], out[:, 2] / out[:, 1] ** 2
+
+
+def find_second_modes(
+    offsets: IntArray, time: FloatArray, residual: FloatArray, period: FloatArray, parameters: IntArray, *,
+    ratios: tuple[float, float] = DOUBLE_MODE_RATIOS,
+) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
+    """Look for the other mode of double-mode stars in what a fit of one mode leaves.
+
+    Parameters
+    ----------
+    offsets, time
+        As :func:`find_periods`.
+    residual : (M,) float
+        Magnitudes minus the fit [mag], finite; outliers should be clipped.
+    period : (N,) float
+        Period of the fit [d], of either mode; NaN leaves a star out.
+    parameters : (N,) int
+        Number of parameters of the fit.
+    ratios : (float, float)
+        Lowest and highest ratio of first-overtone to fundamental period.
+
+    Returns
+    -------
+    second_period : (N,) float
+        Period of the strongest sinusoid at such a ratio to ``period`` [d].
+    power : (N,) float
+        Fraction of the variance of the residuals that it explains.
+    log_false_alarm : (N,) float
+        log10 of the probability that noise does as well: number of independent frequencies times
+        (1 - power)^(degrees of freedom / 2), Zechmeister & Kuerster 2009, A&A 496, 577.
+    """
+    out = np.full((len(offsets) - 1, 3), np.nan)
+    second_mode_all(offsets, time, residual, _frequencies(period, len(out)), parameters, *ratios, out)
+    return 1.0 / out[:, 0], out[:, 1], out[:, 2]
 
 
 def _checked(

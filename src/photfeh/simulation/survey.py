@@ -51,7 +51,7 @@ class Simulation:
 
     ``curves``: light curves as the archive would give them after its quality flags. ``stars``: one row a star, in the
     same order: source_id, period [d], type, feh and feh_error [dex], and the truth: true_epoch (time [d] of phase 0,
-    where phi1 = 0), true_mean_mag, true_peak_to_peak_g, true_a1, true_a2, true_a3 [mag], true_r21, true_r31,
+    where phi1 = 0), true_mean_mag, true_peak_to_peak, true_a1, true_a2, true_a3 [mag], true_r21, true_r31,
     true_phi21, true_phi31 [rad, cosine series], true_noise [mag] (scatter beyond the quoted errors),
     true_amplitude_modulation (fraction), true_phase_modulation [cycle], true_modulation_period [d].
     ``coefficients`` (N, 17): zp, a_1, b_1, ..., a_8, b_8 [mag] of the noise-free curve.
@@ -266,7 +266,7 @@ def _draw_stars(rng: np.random.Generator, rrc_fraction: float) -> tuple[pd.DataF
         "type": np.where(overtone, "RRc", "RRab").astype(object),
         "true_epoch": epoch,
         "true_mean_mag": coefficients[:, 0],
-        "true_peak_to_peak_g": np.ptp(curve, axis=1),
+        "true_peak_to_peak": np.ptp(curve, axis=1),
         **{f"true_a{k}": amplitude[:, k - 1] for k in (1, 2, 3)},
         **{f"true_r{k}1": amplitude[:, k - 1] / amplitude[:, 0] for k in (2, 3)},
         **{f"true_phi{k}1": np.mod(phi[:, k - 1] - k * phi[:, 0], 2 * np.pi) for k in (2, 3)},

@@ -72,7 +72,7 @@ def bailey(
 def distributions(
     simulated: pd.DataFrame,
     real: pd.DataFrame | None = None,
-    columns: Sequence[str] = ("period", "peak_to_peak_g", "phi31", "r21", "n_epochs", "scatter"),
+    columns: Sequence[str] = ("period", "peak_to_peak", "phi31", "r21", "n_epochs", "scatter"),
     *,
     labels: tuple[str, str] = ("simulated", "real"),
     ax: Sequence[Axes] | None = None,

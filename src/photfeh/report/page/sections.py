@@ -100,8 +100,8 @@ def _stars(data: ReportData) -> Section | None:
     """Which stars these are: cuts, period-amplitude diagram, weights, distributions."""
     drawings: list[Drawing] = []
     stars = data.stars if data.stars is not None else pd.DataFrame()
-    if {"period", "peak_to_peak_g"} <= set(stars.columns):
-        ax = figures_stars.bailey(stars["period"], stars["peak_to_peak_g"], stars.get("type"))
+    if {"period", "peak_to_peak"} <= set(stars.columns):
+        ax = figures_stars.bailey(stars["period"], stars["peak_to_peak"], stars.get("type"))
         drawings.append(draw("bailey", ax, "Period-amplitude diagram.", "Amplitude of the fitted curve."))
     if data.weights is not None and not data.weights.empty:
         table = data.weights

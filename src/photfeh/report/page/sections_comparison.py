@@ -310,8 +310,8 @@ def _residuals(one: Comparison, key: str) -> Section:
         if name in about and about[name].notna().any():
             ax = figures.residuals(about[name], residual, label=title)
             drawings.append(draw(f"{key}-residual-{name}", ax, "", ""))
-    if {"period", "peak_to_peak_g"} <= set(about.columns):
-        ax = figures_stars.bailey(about["period"], about["peak_to_peak_g"], about.get("type"))
+    if {"period", "peak_to_peak"} <= set(about.columns):
+        ax = figures_stars.bailey(about["period"], about["peak_to_peak"], about.get("type"))
         drawings.append(draw(f"{key}-bailey", ax, "Period-amplitude diagram.", "The scored stars."))
     text = f"Predicted minus true [Fe/H] of {label(best)}, the best model; repeats averaged."
     return Section(key="residuals", title="Residuals of the best model", text=(text,), drawings=tuple(drawings))

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from photfeh.core.errors import BadInput, MissingColumn, UnknownName
+from photfeh.core.errors import BadInput, BandMismatch, MissingColumn, UnknownName
 from photfeh.core.flags import Flag
-from photfeh.samples.measure import assign_types
 from photfeh.samples.relations import get_relation
-from photfeh.samples.selection import CUT_SETS, Cut, add_labels, apply_cuts, get_cuts
+from photfeh.samples.selection import CUT_SETS, Cut, add_labels, apply_cuts, get_cuts, label_relations
+from photfeh.samples.types import assign_types
 
 
 def table(**columns) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def test_a_missing_value_never_passes():
 def test_founding_cuts_are_the_published_four():
     assert [str(cut) for cut in CUT_SETS["founding"]] == [
         "feh_error<0.4",
-        "peak_to_peak_g<1.4",
+        "peak_to_peak<1.4",
         "n_epochs>50",
         "phi31_error<0.1",
     ]
@@ -86,6 +86,63 @@ def test_labels_by_relation_follow_the_type():
         assert labelled["feh"][row] == feh[row]
         assert labelled["feh_error"][row] == error[row]
     assert add_labels(stars, "none")["feh"].isna().all()
+
+
+def relation_table() -> pd.DataFrame:
+    return table(
+        type=["RRab", "RRc", "EA"],
+        period=[0.6, 0.3, 0.4],
+        phi31=[2.0, 3.0, 2.0],
+        phi31_error=[0.1] * 3,
+        a1=[0.3, 0.2, 0.1],
+        a1_error=[0.01] * 3,
+        a2=[0.1, 0.03, 0.1],
+        a2_error=[0.01] * 3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "band", "names"),
+    [
+        ("relation", "G", ("muraveva-2025-rrab", "muraveva-2025-rrc")),
+        ("relation:high-resolution-2026-rrab", "G", ("high-resolution-2026-rrab", None)),
+        ("relation:dekany-2021-rrab-i+dekany-2021-rrc-i", "I", ("dekany-2021-rrab-i", "dekany-2021-rrc-i")),
+        ("relation: dekany-2021-rrc-i", "I", (None, "dekany-2021-rrc-i")),
+        ("relation:jurcsik-kovacs-1996-rrab-v", "V", ("jurcsik-kovacs-1996-rrab-v", None)),
+    ],
+)
+def test_any_relation_is_a_label(labels, band, names):
+    stars = relation_table()
+    labelled = add_labels(stars, labels, band=band)
+    for row, name in enumerate((*names, None)):
+        if name is None:
+            assert np.isnan(labelled["feh"][row])
+            assert labelled["feh_source"][row] == "none"
+        else:
+            feh, error = get_relation(name).feh(stars)
+            assert labelled["feh"][row] == feh[row]
+            assert labelled["feh_error"][row] == error[row]
+            assert labelled["feh_source"][row] == name
+    assert label_relations(labels, band) == tuple(get_relation(name) for name in names if name)
+
+
+@pytest.mark.parametrize(
+    ("labels", "band", "error", "words"),
+    [
+        ("relation", "RP", BandMismatch, r"in band RP \(Gaia\).*muraveva-2025-rrab.*band G \(Gaia\).*relation:NAME"),
+        ("relation:jurcsik-kovacs-1996-rrab-v", "G", BandMismatch, r"G \(Gaia\).*V \(Johnson\)"),
+        ("relation:muraveva-2025-rrab+dekany-2021-rrc-i", "G", BandMismatch, r"I \(Cousins\)"),
+        ("relation:muraveva-2025-rrab+gaia-sos-dr3-rrab", "G", BadInput, "several relations for RRab"),
+        ("relation:muraveva", "G", UnknownName, "unknown relation 'muraveva'"),
+        ("relation:", "G", UnknownName, "unknown relation ''"),
+        ("relations", "G", UnknownName, "unknown kind of labels 'relations'"),
+        ("column:feh", "G", UnknownName, "kind of labels"),
+    ],
+)
+def test_labels_that_cannot_be_given_are_refused_by_name(labels, band, error, words):
+    for call in (lambda: label_relations(labels, band), lambda: add_labels(relation_table(), labels, band=band)):
+        with pytest.raises(error, match=words):
+            call()
 
 
 def test_zero_label_errors_count_as_unknown():
