@@ -34,8 +34,8 @@ def model_card(
     lines = [f"# {name}", ""]
     if "n_stars" not in notes:
         lines += [
-            f"For light curves in {get_band(ensemble.band)}. Published relations between period, Fourier parameters and "
-            f"[Fe/H]; training: {notes['training']}."
+            f"For light curves in {get_band(ensemble.band)}. Published relations between period, Fourier parameters "
+            f"and [Fe/H]; training: {notes['training']}."
         ]
     else:
         low, high = notes["feh_range"]

@@ -373,8 +373,8 @@ def _sinusoid_power(time: FloatArray, value: FloatArray, low: float, high: float
 
 @kernel()
 def second_mode_all(
-    first: int, last: int, offsets: IntArray, time: FloatArray, residual: FloatArray, frequency: FloatArray, parameters: IntArray,
-    low: float, high: float, out: FloatArray,
+    first: int, last: int, offsets: IntArray, time: FloatArray, residual: FloatArray, frequency: FloatArray,
+    parameters: IntArray, low: float, high: float, out: FloatArray,
 ) -> None:  # fmt: skip
     """Frequency, explained fraction and log10 of the false-alarm probability of a second mode: (N, 3).
 
