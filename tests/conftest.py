@@ -14,9 +14,7 @@ import torch
 from rich.console import Console
 
 from browser import Browser
-from photfeh.cli import app as cli
-from photfeh.cli import console as cli_console
-from photfeh.cli import laboratory as cli_laboratory
+from photfeh.cli import app, console, laboratory, models, prediction, samples
 from photfeh.core.errors import PhotfehWarning
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
@@ -68,16 +66,16 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["photfeh", *map(str, arguments)])
-        console = {"highlight": False, "soft_wrap": True, "width": 200}
-        consoles = {"out": Console(file=sys.stdout, **console), "err": Console(file=sys.stderr, **console)}
-        for module in (cli, cli_console, cli_laboratory):
+        style = {"highlight": False, "markup": False, "soft_wrap": True, "width": 200}
+        consoles = {"out": Console(file=sys.stdout, **style), "err": Console(file=sys.stderr, **style)}
+        for module in (app, console, laboratory, models, prediction, samples):
             for name in consoles.keys() & vars(module).keys():
                 monkeypatch.setattr(module, name, consoles[name])
         code = 0
         with warnings.catch_warnings():
             warnings.simplefilter("always", PhotfehWarning)
             try:
-                cli.main()
+                app.main()
             except SystemExit as stop:
                 code = int(stop.code or 0)
         captured = capsys.readouterr()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from photfeh.cli import app as cli
+from photfeh.cli import console as cli
 from photfeh.core.errors import BadInput
 from photfeh.simulation.survey import Simulation
 
@@ -56,7 +56,7 @@ def test_the_way_from_survey_to_report(call, tmp_path):
         (("validate", "nowhere", "--output", "x"), "not a finished data set"),
         (("predict", "nowhere.parquet", "--stars", "no.parquet"), "no.parquet"),
         (("models", "describe", "gruu"), "Did you mean 'gru'"),
-        (("prepare", "a", "--stars", "b", "--output", "c", "--labels", "maybe"), "--labels must be"),
+        (("prepare", "a", "--stars", "stars.csv", "--output", "c", "--labels", "maybe"), "maybe"),
         (("validate", "d", "--output", "x", "--protocol", "fair"), "--protocol must be"),
         (("nothing",), "No such command"),
         (("simulate", "--stars", "0", "--output", "x"), "stars"),
@@ -65,6 +65,7 @@ def test_the_way_from_survey_to_report(call, tmp_path):
 )
 def test_bad_usage_is_one_line_and_exit_status_2(call, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("stars.csv").write_text("source_id,period\n1,0.5\n")
     code, _, err = call(*arguments)
     assert code == 2
     assert message in err

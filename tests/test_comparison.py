@@ -587,7 +587,9 @@ def test_command_on_a_run_of_its_own(dataset, tmp_path, capsys, monkeypatch):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["photfeh", "compare", *map(str, arguments)])
-        cli.main()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 0
         return capsys.readouterr().out
 
     settings = {"models": ("relation", "ridge-fourier", "svr"), "folds": 3, "params": {"svr": {"C": 4, "gamma": 0.2}}}

@@ -24,6 +24,6 @@ def test_the_demonstration_runs_twice_and_ends_with_a_report(tmp_path, monkeypat
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(BadInput, match="not an earlier demonstration"):
+    with pytest.raises(BadInput, match="was not made by `photfeh demo`"):
         pf.demo(tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "precious"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.core.errors import MissingColumn
+from photfeh.core.files import remove_folder
+from photfeh.core.outputs import own_folder
 from photfeh.inference.prediction import predict
 from photfeh.inference.training import train
 from photfeh.report import ReportData, write_report
@@ -28,6 +29,7 @@ __all__ = ["Demonstration", "demo", "report_run"]
 Progress = Callable[[str, int, int], None]
 
 _MODELS = ("ridge-fourier", "svr", "gru")
+_MADE = ("survey", "new-stars", "dataset", "run", "model", "predictions.parquet", "report.html")
 _QUICK = {"gru": {"epochs": 40, "batch_size": 64, "learning_rate": 0.03}}
 
 
@@ -41,7 +43,9 @@ class Demonstration:
     summary: str
 
 
-def demo(output: str | Path, *, n_stars: int = 1000, seed: int = 1, progress: Progress | None = None) -> Demonstration:
+def demo(
+    output: str | Path, *, n_stars: int = 1000, seed: int = 1, overwrite: bool = False, progress: Progress | None = None
+) -> Demonstration:
     """Simulate a survey and take it the whole way.
 
     Models are compared and trained on ``n_stars`` stars; a second survey of half the size, which nothing was trained
@@ -52,13 +56,9 @@ def demo(output: str | Path, *, n_stars: int = 1000, seed: int = 1, progress: Pr
     BadInput
         if ``output`` holds files that no demonstration made.
     """
-    folder = Path(output)
-    mark = folder / ".photfeh-demo"
-    if folder.exists() and any(folder.iterdir()) and not mark.exists():
-        raise BadInput(f"{folder} is not empty and not an earlier demonstration; name another --output.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    mark.touch()
+    folder = own_folder(output, "demo", overwrite=overwrite)
+    for name in _MADE:  # by an earlier demonstration; whatever else lies there stays
+        remove_folder(folder / name)
 
     def say(what: str, done: int, total: int) -> None:
         if progress is not None:

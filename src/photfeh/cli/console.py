@@ -24,12 +24,16 @@ from rich.text import Text
 
 from photfeh.core.errors import BadInput
 
-__all__ = ["err", "lengths", "names", "out", "print_flags", "print_frame", "progress", "settings"]
+__all__ = ["SHOWN", "err", "lengths", "names", "out", "print_flags", "print_frame", "progress", "settings"]
+
+SHOWN = ("model", "representation", "n", "r2", "wrmse", "wmae", "rmse", "mae", "bias")
+"""Columns of the metrics that commands print."""
 
 # a file or a pipe has no width: give tables room there
 _WIDTH = None if sys.stdout.isatty() else 160
-out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# paths and labels are printed as they are: no markup
+out = Console(highlight=False, markup=False, soft_wrap=True, width=_WIDTH)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Speed(ProgressColumn):
@@ -55,7 +59,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
                 left = spent * (total - done) / max(done - first + 1, 1)
                 note = f", about {_duration(left)} left" if done < total else ""
                 note = f", {done / spent:,.0f} stars/s" if what == "stars" else note
-                err.print(f"{what}: {done}/{total}{note}", markup=False)
+                err.print(f"{what}: {done}/{total}{note}")
 
         yield log
         return
@@ -106,7 +110,7 @@ def print_frame(frame: Any, title: str) -> None:
     for name in frame.columns:
         table.add_column(str(name), justify="left" if frame[name].dtype.kind not in "if" else "right")
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(Text(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row))
     out.print(table)
 
 

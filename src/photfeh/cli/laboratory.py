@@ -1,17 +1,72 @@
-"""The commands ``compare`` and ``learning-curve``."""
+"""The commands ``validate``, ``compare`` and ``learning-curve``: which model is good, and where."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from photfeh.cli.console import names, out, print_frame, progress, settings
+from photfeh.cli.console import SHOWN, err, names, out, print_frame, progress, settings
+from photfeh.cli.options import Jobs, Output, Overwrite, Seed, Set, Weighting
 from photfeh.core.errors import BadInput
+from photfeh.core.outputs import own_folder
 
-__all__ = ["compare", "learning_curve"]
+__all__ = ["compare", "learning_curve", "validate"]
+
+
+def validate(
+    dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
+    output: Output,
+    models: Annotated[
+        str, typer.Option(help="Names separated by commas, or all (that can read these representations).")
+    ] = "ridge-fourier,svr,gru",
+    representations: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
+    folds: Annotated[str, typer.Option(help="Number of folds, or a column that holds given folds.")] = "5",
+    repeats: Annotated[int, typer.Option(help="Repetitions with other folds.", min=1)] = 1,
+    protocol: Annotated[
+        str, typer.Option(help="nested; or paper (stops on the scored fold: optimistic, for comparison only).")
+    ] = "nested",
+    weighting: Weighting = "density",
+    external: Annotated[
+        str | None, typer.Option(help="Column of the star table with predictions of others, scored on the same stars.")
+    ] = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+) -> None:
+    """Cross-validate models; write the out-of-fold table, metrics and report.html.
+
+    Example: photfeh validate dataset --models gru,svr --folds 5 --output run
+    """
+    from photfeh.demonstration import report_run
+    from photfeh.models.registry import MODELS, list_models
+    from photfeh.samples.dataset import Dataset
+    from photfeh.validation.cross_validate import validate as run
+
+    how: Any = protocol
+    if how not in ("nested", "paper"):
+        raise BadInput(f"--protocol must be nested or paper, not {protocol!r}.")
+    kinds = names(representations)
+    chosen = names(models)
+    if models == "all":
+        chosen = [name for name in list_models() if set(kinds) & set(MODELS[name].model_class().representations)]
+    opened = Dataset.open(dataset)
+    with progress() as report:
+        result = run(
+            opened, output,
+            models=chosen, representations=kinds, folds=int(folds) if folds.isdigit() else folds,
+            repeats=repeats, protocol=how, weighting=weighting, params=settings(set_), seed=seed,
+            jobs=jobs, progress=report,
+        )  # fmt: skip
+    metrics, path = report_run(opened, result, external=external)
+    print_frame(metrics[metrics["part"] == "score"][list(SHOWN)], f"Scored parts ({protocol} protocol)")
+    for row in result.failures.itertuples():
+        err.print(f"failed: {row.model} on {row.representation}, fold {row.fold}: {row.reason}", style="red")
+    out.print(f"labels: {opened.truth}\nrun: {output}\nreport: {path}")
+    if len(result.failures):
+        raise typer.Exit(1)
 
 
 def compare(
@@ -26,6 +81,7 @@ def compare(
     external: Annotated[
         str | None, typer.Option(help="Table (source_id, feh), or column of --dataset, with predictions of others.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare models: founding tables, paired tests, critical differences, cost, and report.html.
 
@@ -35,7 +91,7 @@ def compare(
     from photfeh.validation.comparison import compare as run
 
     found = run(runs, datasets=dataset or (), external=external)
-    path = write_comparison(found, output)
+    path = write_comparison(found, own_folder(output, "compare", overwrite=overwrite))
     width = shutil.get_terminal_size((160, 24)).columns
     typer.echo("\n\n".join(comparison_text(one, width=width) for one in found))
     typer.echo(f"\nreport: {path}")
@@ -48,10 +104,11 @@ def learning_curve(
     representation: Annotated[str, typer.Option(help="One of those of the data set.")] = "spline",
     fractions: Annotated[str, typer.Option(help="Parts of the training stars.")] = "0.125,0.25,0.5,1",
     folds: Annotated[int, typer.Option(help="Number of folds.", min=2)] = 5,
-    weighting: Annotated[str, typer.Option(help="Sample weights of the fit.")] = "density",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Model parameter, MODEL.NAME=VALUE.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Fits at the same time.", min=1)] = 1,
+    weighting: Weighting = "density",
+    set_: Set = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
 ) -> None:
     """Error against the number of training stars: what would more of them bring? Writes a table and a figure.
 
@@ -66,6 +123,7 @@ def learning_curve(
         parts = [float(text) for text in names(fractions)]
     except ValueError:
         raise BadInput(f"cannot read --fractions {fractions!r}: give numbers above 0 up to 1, as 0.25,0.5,1.") from None
+    own_folder(output, "learning-curve", overwrite=overwrite)
     with progress() as report:
         table = run(
             dataset, output, fractions=parts, models=names(models), representations=[representation], folds=folds,

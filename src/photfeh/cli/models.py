@@ -1,0 +1,93 @@
+"""The commands ``train`` and ``models``: make a model, and see what there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from photfeh.cli.console import out, print_frame, progress, settings
+from photfeh.cli.options import Output, Seed, Set, Weighting
+
+__all__ = ["models", "train"]
+
+models = typer.Typer(no_args_is_help=True, help="List and describe models.")
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
+    output: Output,
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
+    representation: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
+    folds: Annotated[int, typer.Option(help="Members of the ensemble.", min=2)] = 5,
+    weighting: Weighting = "density",
+    set_: Set = None,
+    seed: Seed = 0,
+) -> None:
+    """Train an ensemble, calibrate its errors on out-of-fold residuals, and save it.
+
+    Example: photfeh train dataset --model gru --output model
+    """
+    from photfeh.inference.training import train as run
+
+    with progress() as report:
+        ensemble = run(
+            dataset, output,
+            model=model, representation=representation, folds=folds, weighting=weighting,
+            params=settings(set_).get(model, {}), seed=seed, progress=report,
+        )  # fmt: skip
+    scores = ensemble.notes["out_of_fold"]
+    values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))
+    out.print(f"{model}: {len(ensemble.members)} members, {scores['n']} stars; out of fold {values}\nmodel: {output}")
+
+
+@models.command("list")
+def models_list() -> None:
+    """Architectures to train, and trained models to predict with."""
+    from photfeh.core.bands import get_band
+    from photfeh.inference.prediction import list_trained, load
+    from photfeh.models.registry import MODELS
+
+    table = Table(title="Models", title_justify="left", box=None)
+    for name in ("name", "what", "source"):
+        table.add_column(name)
+    for name, entry in MODELS.items():
+        table.add_row(name, entry.summary, entry.source)
+    out.print(table)
+    ready = Table(title="Ready to predict", title_justify="left", box=None)
+    for name in ("name", "light curves in", "labels"):
+        ready.add_column(name)
+    for name in list_trained():
+        predictor = load(name)
+        ready.add_row(name, str(get_band(predictor.band)), predictor.truth)
+    out.print(ready)
+
+
+@models.command("card")
+def models_card(name: Annotated[str, typer.Argument(help="Trained model or model folder.")]) -> None:
+    """What a trained model was taught, how well it does, and where it must not be trusted.
+
+    Example: photfeh models card dekany-i-band
+    """
+    from photfeh.inference.prediction import load_card
+
+    out.print(load_card(name))
+
+
+@models.command("describe")
+def models_describe(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    points: Annotated[int, typer.Option(help="Length of the sequence.")] = 264,
+) -> None:
+    """Parameters of a model; for networks the layer table with output shapes and parameter counts."""
+    from photfeh.models.describe import describe
+
+    layers, params, summary = describe(name, points)
+    out.print(f"{name}: {summary}")
+    if layers is not None:
+        print_frame(layers, "Layers")
+        out.print(f"total parameters: {int(layers['parameters'].sum()):,}")
+    out.print("defaults: " + json.dumps(params, default=str))

@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["Band", "Epochs", "Jobs", "Output", "Overwrite", "Periods", "Seed", "Set", "Stars", "Weighting"]
+
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Output = Annotated[Path, typer.Option(help="Folder to make.")]
+Stars = Annotated[Path, typer.Option(help="Star table: source_id, optional period, type, feh, feh_error.")]
+Periods = Annotated[
+    str, typer.Option(help="given (missing ones are searched), check (and wrong ones replaced), or search.")
+]
+Epochs = Annotated[str, typer.Argument(help="Light curves: a file, a folder, or a quoted glob pattern.")]
+Band = Annotated[
+    str | None, typer.Option(help="Passband to read, such as G, BP, V, zg. Default: the model's, or Gaia's G.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Model parameter, MODEL.NAME=VALUE, for example gru.epochs=50.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into an output that photfeh did not make.")]
+Weighting = Annotated[str, typer.Option(help="Sample weights of the fit.")]
+Jobs = Annotated[int, typer.Option(help="Fits at the same time, each in a process of its own.", min=1)]
