@@ -20,7 +20,8 @@ from astropy.time import Time
 from photfeh.core.errors import BadColumn, BadFile, BadInput, MissingColumn, PhotfehWarning
 from photfeh.readers import READERS, read_lightcurves, read_stars, read_table
 from photfeh.readers.files import suffix_of
-from photfeh.readers.tables import as_table, leaf_names, tidy, to_frame
+from photfeh.readers.objects import as_table
+from photfeh.readers.tables import leaf_names, tidy, to_frame
 
 BIG = 4_611_686_018_427_387_905  # 2**62 + 1: a float would lose the 1
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from photfeh.readers.files import READERS, read_stars, read_table
+from photfeh.readers.files import READERS, read_table, read_tables
 from photfeh.readers.layouts import COLUMN_ALIASES, LAYOUTS, ZERO_POINTS
 from photfeh.readers.reading import read_lightcurves, to_long, write_lightcurves
+from photfeh.readers.startables import read_stars, stars_from_epochs
 from photfeh.readers.stream import iter_lightcurves
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "read_lightcurves",
     "read_stars",
     "read_table",
+    "read_tables",
+    "stars_from_epochs",
     "to_long",
     "write_lightcurves",
 ]
