@@ -190,7 +190,7 @@ def _identified(stars: pd.DataFrame, where: str) -> pd.DataFrame:
     if not known:
         raise MissingColumn("source_id", where, accepted=ALIASES["source_id"], found=stars.columns)
     given = stars[known[0]]
-    text = given.astype("string").str.strip() if given.dtype == object else given
+    text = given if pd.api.types.is_numeric_dtype(given) else given.astype("string").str.strip()
     missing = (text.isna() | (text == "")).to_numpy(dtype=bool, na_value=True) if len(given) else np.zeros(0, bool)
     if missing.any():
         if missing.all():

@@ -225,7 +225,10 @@ def read_fits(content: Content, columns: Collection[str] | None = None) -> list[
             n_tables += 1
             if _foreign(lambda unit=unit: int(unit.fileinfo()["datLoc"]) + int(unit.size)) > len(data):
                 raise OSError("a table is larger than the file")
-            whole = _foreign(Table.read, unit)
+            try:
+                whole = _foreign(Table.read, unit, astropy_native=True)  # time coordinates become Time
+            except ValueError:
+                whole = _foreign(Table.read, unit)  # as plain numbers, where they break the standard
             found.append(_with_origin(with_name(from_astropy(whole), unit.name), whole.meta))
     finally:
         units.close()
@@ -238,7 +241,9 @@ def _with_origin(table: pa.Table, header: dict[str, Any]) -> pa.Table:
     """Kepler and TESS count TIME from BJDREFI + BJDREFF."""
     names = {name.lower(): name for name in table.column_names}
     whole, part = header.get("BJDREFI"), header.get("BJDREFF", 0.0)
-    if "time" in names and isinstance(whole, (int, float)) and isinstance(part, (int, float)):
+    if "time" not in names or b"time_format" in (table.schema.field(names["time"]).metadata or {}):
+        return table
+    if isinstance(whole, (int, float)) and isinstance(part, (int, float)):
         origin = {"unit": "d", "time_origin": repr(float(whole) + float(part)), "time_scale": "tdb"}
         return with_metadata(table, names["time"], origin)
     return table

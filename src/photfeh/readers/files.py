@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
+from io import BytesIO
 from lzma import LZMAError
 from pathlib import Path
 from xml.parsers.expat import ExpatError
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 from photfeh.core.errors import BadFile, BadInput
 from photfeh.readers.astronomy import read_ecsv, read_fits, read_votable
 from photfeh.readers.compression import COMPRESSED_SUFFIXES, Content, check_file, contents
-from photfeh.readers.tables import leaf_names, tidy
+from photfeh.readers.tables import from_astropy, leaf_names, tidy
 from photfeh.readers.text import read_text
 
 __all__ = [
@@ -116,10 +118,13 @@ def read_schema(path: str | os.PathLike[str]) -> pa.Schema | None:
 
 
 def is_supported(path: Path) -> bool:
-    """Whether a file in a folder is taken for a table: a known suffix, and not hidden or underscored."""
+    """Whether a file in a folder is taken for a table: a known suffix, not hidden, underscored or a README."""
     suffix = suffix_of(path)
     known = suffix in READERS or suffix.removesuffix(path.suffix.lower()) in READERS or suffix == ".zip"
-    return known and path.name[:1] not in {".", "_"}
+    return known and path.name[:1] not in {".", "_"} and path.stem.lower() not in _NO_TABLES
+
+
+_NO_TABLES = frozenset(("readme", "license", "licence", "copying", "changelog", "citation"))
 
 
 def suffix_of(path: Path) -> str:
@@ -176,7 +181,7 @@ def _reader(content: Content) -> Reader:
     if by_suffix in (None, read_text):
         return _guessed if by_suffix is None else read_text
     # a name that promises another format: text if it is text, else whatever its own reader says of it
-    return read_text if _is_text(head) and by_suffix is not read_votable else by_suffix
+    return read_text if _is_text(head) and b"</" not in head else by_suffix
 
 
 def _plain_suffix(name: Path) -> str:
@@ -228,15 +233,11 @@ def _is_of_astropy(schema: pa.Schema) -> bool:
 
 def _written_by_astropy(content: Content) -> list[pa.Table]:
     """Astropy keeps units and times in a text of its own beside the columns."""
-    import warnings
-
     from astropy.table import Table
-
-    from photfeh.readers.tables import from_astropy
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # units and metadata that astropy does not know do not matter here
-        return [from_astropy(Table.read(content.open(), format="parquet"))]
+        return [from_astropy(Table.read(BytesIO(content.read()), format="parquet"))]
 
 
 def read_arrow(content: Content, columns: Collection[str] | None) -> list[pa.Table]:

@@ -15,7 +15,7 @@ __all__ = ["refuse_one_number_for_two_names", "star_of_name"]
 _GAIA = re.compile(r"(?:gaia[\s_-]*)?e?dr3[\s_-]+(\d{5,19})(?!\d)", re.IGNORECASE)
 _OTHER_RELEASE = re.compile(r"(gaia[\s_-]*dr[12])[\s_-]+(\d{5,19})(?!\d)", re.IGNORECASE)
 _LONG = re.compile(r"(?<!\d)\d{15,19}(?!\d)")
-_COPY = re.compile(r"(\s*\(\d+\)|[\s_-]*copy(?:[\s_-]*\d+)?|[\s_-]+(?:v|file|version)[\s_-]*\d+)+$", re.IGNORECASE)
+_COPY = re.compile(r"(\s*\(\d+\)|[\s_-]*[Cc]opy(?:[\s_-]*\d+)?|[\s_-]+(?:v|file|version)[\s_-]*\d+)+$")
 """What browsers and people append to the name of a second copy."""
 
 _GENERIC = frozenset(

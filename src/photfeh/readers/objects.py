@@ -55,6 +55,8 @@ def _found(source: Any, name: str) -> list[pa.Table]:
         return [with_name(one, name) if name else one]
     if isinstance(source, Mapping):
         return [table for key, value in source.items() for table in _found(value, str(key))]
+    if _is_fits_image(source):
+        return []
     if hasattr(source, "iter_tables"):  # a whole VOTable
         return [table for element in source.iter_tables() for table in _found(element, name)]
     if isinstance(source, (list, tuple)):
@@ -100,6 +102,12 @@ def is_astropy(table: object) -> bool:
 def _is_fits(source: object) -> bool:
     module = sys.modules.get("astropy.io.fits")
     return module is not None and bool(isinstance(source, (module.BinTableHDU, module.TableHDU)))
+
+
+def _is_fits_image(source: object) -> bool:
+    """The units beside the tables of a FITS file, the first of which every file has."""
+    module = sys.modules.get("astropy.io.fits")
+    return module is not None and bool(isinstance(source, (module.PrimaryHDU, module.ImageHDU)))
 
 
 def _is_column(values: object) -> bool:

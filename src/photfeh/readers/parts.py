@@ -72,9 +72,8 @@ def parts_of_file(path: Path, roles: Roles, band: str, tally: Tally) -> list[Par
         except BadInput as error:
             failures.append(error)
             continue
-        for table in tables:
-            name = name_of(table)
-            where = f"{content}, table {name}" if name and len(tables) > 1 else str(content)
+        for number, table in enumerate(tables, start=1):
+            where = f"{content}, table {name_of(table) or number}" if len(tables) > 1 else str(content)
             parts.append((where, content.name, table))
     if not parts:
         raise failures[0]

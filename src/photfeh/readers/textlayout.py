@@ -11,7 +11,7 @@ from typing import Any
 
 from photfeh.core.errors import BadFile
 from photfeh.core.identifiers import identifier_columns
-from photfeh.core.stars import COLUMNS
+from photfeh.core.stars import ALIASES, COLUMNS
 
 __all__ = ["COMMENT", "Layout", "find_layout", "is_dashes", "is_row", "split_fields"]
 
@@ -28,7 +28,7 @@ class Layout:
     names: list[str]
     units: dict[str, str]
     delimiter: str
-    """A blank stands for any white space."""
+    """A blank stands for any white space, a line end for none: one field a line."""
     first_row: int
     """Number of lines before it."""
     named: bool = True
@@ -64,6 +64,8 @@ def find_layout(lines: Sequence[str], content: object, *, whole: bool = True) ->
     dashes = next((k for k in range(1, min(4, len(body))) if is_dashes(body[k])), None)
     spans = _spans(body[dashes]) if dashes is not None and delimiter == " " else ()
     rows = [split_fields(line, delimiter, spans) for line in body]
+    if delimiter == " " and dashes is None and _are_names_of_stars(rows):
+        delimiter, rows = "\n", [[line.strip()] for line in body]
     comment = _names_in_comments(comments, rows[0], delimiter)
     units: list[str] = []
     named, count = True, 1
@@ -92,7 +94,7 @@ def find_layout(lines: Sequence[str], content: object, *, whole: bool = True) ->
         decimal=decimal,
     )
     padded = re.compile(rf"(^|[{re.escape(delimiter)}])[ ]|[ ]([{re.escape(delimiter)}]|$)")
-    regular = not (dashes or trailing or units or decimal == ",") and delimiter != " "
+    regular = not (dashes or trailing or units or decimal == ",") and delimiter not in " \n"
     regular &= not any(padded.search(line) or line.count('"') % 2 or "\n" in line for line in body[count:])
     regular &= not any(line.startswith(COMMENT) for line in lines[first_row:])
     return replace(layout, regular=regular and not _is_drawn(body))
@@ -155,6 +157,8 @@ _GAIA_NAME = re.compile(r'(?<!")\b(Gaia[ \t]+E?DR\d[ \t]+\d+)', re.IGNORECASE)
 
 def split_fields(line: str, delimiter: str, spans: tuple[slice, ...] = ()) -> list[str]:
     """The fields of one line without blanks around them."""
+    if delimiter == "\n":
+        return [line.strip()]
     if spans:
         return [line[span].strip() for span in spans]
     if delimiter == " ":
@@ -186,10 +190,23 @@ def _is_data(rows: list[list[str]]) -> bool:
     if len(first) != 1:
         return False
     # one column of text: a list of identifiers, or a name and its values
-    name = first[0].lower()
-    if name in COLUMNS or (identifier_columns([name]) and not re.search(r"\d", name)):
+    if _is_known(first[0]):
         return False
     return not (len(rows) > 1 and all(_is_number(row[0]) for row in rows[1:] if row))
+
+
+def _are_names_of_stars(rows: list[list[str]]) -> bool:
+    """Whether lines of several words are one name each ("RR Lyr"), below a name of the column or not."""
+    header = [_is_known(name) for name in rows[0]]
+    if any(header):
+        return header == [True] and max(map(len, rows)) > 1
+    return not any(_is_number(field) for row in rows for field in row)
+
+
+def _is_known(name: str) -> bool:
+    name = name.lower()
+    known = name in COLUMNS or any(name in others for others in ALIASES.values()) or bool(identifier_columns([name]))
+    return known and not re.search(r"\d$", name)
 
 
 def _is_units(rows: list[list[str]]) -> bool:
