@@ -107,16 +107,9 @@ def _convert(layout: Layout) -> Any:
 
 
 def _regular(content: Content, layout: Layout) -> pa.Table | None:
-    """The table by Arrow alone; None where something further down is not as regular as the head."""
-    ragged: list[str] = []
-
-    def skip(row: pa.csv.InvalidRow) -> str:
-        if row.text.strip() and not row.text.startswith(COMMENT):
-            ragged.append(f"{row.actual_columns} fields instead of {row.expected_columns}")
-        return "skip"
+    """The table by Arrow alone; None where something further down is less regular than the head."""
 
     def read(**types: Any) -> pa.Table:
-        ragged.clear()
         options = _convert(layout)
         options.column_types = types
         return pa.csv.read_csv(
@@ -124,11 +117,14 @@ def _regular(content: Content, layout: Layout) -> pa.Table | None:
             read_options=pa.csv.ReadOptions(
                 skip_rows=layout.first_row, column_names=layout.names, block_size=_BLOCK, use_threads=True
             ),
-            parse_options=pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=skip),
+            parse_options=pa.csv.ParseOptions(delimiter=layout.delimiter),
             convert_options=options,
         )
 
-    table = read()
+    try:
+        table = read()
+    except pa.ArrowInvalid:
+        return None  # rows of other length, which are counted there
     if any(pa.types.is_binary(field.type) for field in table.schema):
         return None  # not UTF-8
     first = table[0]
@@ -137,7 +133,6 @@ def _regular(content: Content, layout: Layout) -> pa.Table | None:
     inexact = _inexact(table)
     if inexact:
         table = _exact(table, read(**dict.fromkeys(inexact, pa.string())), inexact)
-    _warn_of_ragged(ragged, content)
     return _finished(table, layout)
 
 
