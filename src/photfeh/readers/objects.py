@@ -140,7 +140,10 @@ def _array(values: Any) -> Any:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values.to_pandas()
     if isinstance(values, np.ma.MaskedArray):
-        return pd.Series(values.astype(object).filled(None)) if values.mask.any() else np.asarray(values)
+        hidden = np.ma.getmaskarray(values)
+        return pd.Series(
+            [None if mask else entry for entry, mask in zip(values.data, hidden, strict=True)], dtype=object
+        )
     if isinstance(values, np.ndarray):
         return values.astype(values.dtype.newbyteorder("="))
     if isinstance(values, pd.Series):

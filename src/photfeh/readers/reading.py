@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -86,7 +87,9 @@ def read_lightcurves(
     files, several = files_of(source)
     if several and source_id is not None:
         raise BadInput("source_id= names the star of one table; several files were given. Name each file by its star.")
-    parts, failures, stars = [], [], {}
+    parts: list[LightCurves] = []
+    failures: list[str] = []
+    stars: dict[str, int | str] = {}
     for file in files:
         try:
             parts += _curves(parts_of_file(file, request.roles, band, tally), request, stars)
@@ -140,7 +143,7 @@ def to_long(lcs: LightCurves) -> pa.Table:
 
 
 # ---------------------------------------------------------------------- which files
-def is_path_or_paths(source: object) -> bool:
+def is_path_or_paths(source: object) -> TypeGuard[str | os.PathLike[str] | list[object] | tuple[object, ...]]:
     """Whether this names files; BadInput for a list of paths and other things."""
     if isinstance(source, (str, os.PathLike)):
         return True
