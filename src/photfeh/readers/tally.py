@@ -27,18 +27,17 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.entries: int = 0
+        self.points: int = 0
         self._counts: dict[str, _Count] = {}
         self._notes: dict[str, tuple[str, dict[str, None]]] = {}
+        self._guesses: dict[str, dict[str, str]] = {}
         self._said: set[str] = set()
 
-    def count(self, what: str, number: int, *, first: str, remedy: str, where: str) -> None:
-        """Add to a count: ``"have no time"``, 3, first of ``"star 5"``, ``"Fill in that column."``, ``"a.csv"``."""
+    def count(self, what: str, number: int, *, first: str, remedy: str, where: str, noun: str = "points") -> None:
+        """Add to a count, such as ("have no time", 3, "of star 5", "Fill in that column.", "a.csv")."""
         if number <= 0:
             return
-        entry = self._counts.setdefault(what, _Count(remedy))
-        if not entry.files:
-            entry.first = first
+        entry = self._counts.setdefault(f"{noun} {what}", _Count(remedy, first=first))
         entry.number += int(number)
         entry.files[where] = None
 
@@ -46,21 +45,31 @@ class Tally:
         """Something that holds for a whole file; said once for all files with the same ``key`` (the text)."""
         self._notes.setdefault(key or text, (text, {}))[1][where] = None
 
-    def say(self) -> None:
-        """Warn of everything that has not been said yet: one warning a kind."""
-        counts, self._counts = self._counts, {}
-        of, self.entries = self.entries, 0
-        for what, entry in counts.items():
-            total = f" of {of:,}".replace(",", " ") if of else ""
-            points = f"{entry.number:,}".replace(",", " ") + f"{total} points {what}"
-            self._warn(f"{_place(entry.files)}: {points}, first of {entry.first}. {entry.remedy}")
-        for key, (text, files) in self._notes.items():
-            if key not in self._said:
-                self._said.add(key)
-                self._warn(f"{_place(files)}: {text}")
+    def guess(self, subject: str, meaning: str, where: str) -> None:
+        """What ``subject`` was taken to mean in a file; said only if it was not the same in all files."""
+        self._guesses.setdefault(subject, {}).setdefault(meaning, where)
 
-    def _warn(self, text: str) -> None:
-        warnings.warn(text, PhotfehWarning, stacklevel=4)
+    def say(self) -> None:
+        """Warn of everything, one warning a kind; what was said is not said again."""
+        for what, entry in self._counts.items():
+            of = f" of {_spaced(self.points)}" if what.startswith("points") and self.points else ""
+            text = f"{_place(entry.files)}: {_spaced(entry.number)}{of} {what}, first {entry.first}. {entry.remedy}"
+            self._once(what, text)
+        for subject, meanings in self._guesses.items():
+            if len(meanings) > 1:
+                found = ", ".join(f"{meaning} in {where}" for meaning, where in meanings.items())
+                self._once(subject, f"{subject} were taken as {found}. Say which by the column's name, such as 'hjd'.")
+        for key, (text, files) in self._notes.items():
+            self._once(key, f"{_place(files)}: {text}")
+
+    def _once(self, key: str, text: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            warnings.warn(text, PhotfehWarning, stacklevel=4)
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _place(files: dict[str, None]) -> str:
@@ -86,9 +95,9 @@ class Origin:
         """The tally to add to."""
         return self.own if self.tally is None else self.tally
 
-    def count(self, what: str, number: int, *, first: object, remedy: str) -> None:
-        """:meth:`Tally.count` for this table; ``first`` is a star."""
-        self.counts.count(what, number, first=f"star {first}", remedy=remedy, where=self.name)
+    def count(self, what: str, number: int, *, first: str, remedy: str, noun: str = "points") -> None:
+        """:meth:`Tally.count` for this table."""
+        self.counts.count(what, number, first=first, remedy=remedy, where=self.name, noun=noun)
 
     def warn(self, text: str, *, key: str | None = None) -> None:
         """:meth:`Tally.note` for this table."""

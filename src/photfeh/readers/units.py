@@ -51,7 +51,9 @@ def converted(values: FloatArray, unit: str | None, target: str, *, column: str,
     BadColumn
         if the text is no unit, or a unit of something else; frequencies given as periods are named as such.
     """
-    known = _parsed(unit or "")
+    if not (unit or "").strip() or unit == target:
+        return values  # without a look at astropy, which takes half a second to load
+    known = _parsed(str(unit))
     if known is None:
         raise BadColumn(
             f"{where}: column {column!r} declares the unit {unit!r}, which is not understood. "
