@@ -167,7 +167,8 @@ def test_points_of_one_star_in_several_files_are_joined(tmp_path: Path) -> None:
 def test_a_star_without_points_in_one_file_has_those_of_another(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("source_id,time,mag\n1,2,\n2,3,15\n")
     (tmp_path / "b.csv").write_text("source_id,time,mag\n1,2,16\n")
-    lcs = read_lightcurves(tmp_path)
+    with pytest.warns(PhotfehWarning, match="1 of 3 points have no magnitude, first of star 1"):
+        lcs = read_lightcurves(tmp_path)
     assert (lcs.source_id.tolist(), lcs.mag.tolist()) == ([1, 2], [16.0, 15.0])
 
 

@@ -102,6 +102,10 @@ def read_votable(content: Content, columns: Collection[str] | None = None) -> li
     """
     from astropy.io.votable import parse
 
+    if re.match(rb"\s*<(!doctype\s+)?html\b", content.head.lstrip(b"\xef\xbb\xbf"), re.IGNORECASE):
+        raise BadFile(
+            f"{content} is a web page, perhaps the error message of a server. Fetch it again, or leave it out."
+        )
     data = content.read()
     survey = _survey(data, content)
     if survey.tables == 0:
@@ -123,8 +127,7 @@ def _survey(data: bytes, content: Content) -> _Survey:
         tag = tag.rpartition(":")[2]
         found.root = found.root or tag
         if found.root.lower() != "votable":
-            kind = "a web page, perhaps the error message of a server" if found.root.lower() == "html" else "no VOTable"
-            raise BadFile(f"{content} is {kind} (its root is {found.root!r}). Fetch it again, or leave it out.")
+            raise BadFile(f"{content} is no VOTable (its root is {found.root!r}). Fetch it again, or leave it out.")
         if tag == "STREAM" and "href" in attributes:
             raise BadFile(
                 f"{content} keeps its data elsewhere ({attributes['href']}), which is not opened. Fetch that file, "

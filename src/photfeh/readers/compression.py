@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -57,6 +58,7 @@ class Content:
         """All bytes, uncompressed."""
         return self.path.read_bytes() if self.unpacked is None else self.unpacked
 
+    @cached_property
     def head(self) -> bytes:
         """The first quarter of a megabyte."""
         with self.open() as file:
@@ -105,7 +107,7 @@ def contents(path: Path) -> list[Content]:
         for damaged data; :func:`photfeh.readers.files.read_tables` names the file.
     """
     content = Content(path)
-    if content.head().startswith(_ZIP):
+    if content.head.startswith(_ZIP):
         return [_unpacked(member) for member in _members(content)]
     return [_unpacked(content)]
 
@@ -130,7 +132,7 @@ _COMPRESSIONS: dict[bytes, Callable[[Any], Any]] = {
 def _unpacked(content: Content) -> Content:
     """Uncompressed, at most twice (servers compress what was compressed already)."""
     for _ in range(2):
-        head = content.head()[:8]
+        head = content.head[:8]
         found = next((opened for magic, opened in _COMPRESSIONS.items() if head.startswith(magic)), None)
         if found is None:
             break
@@ -155,7 +157,7 @@ def _read_bounded(stream: Any, content: Content) -> bytes:
 
 
 def _refuse_archive(content: Content) -> None:
-    head = content.head()
+    head = content.head
     if head[257:262] == b"ustar":
         raise BadFile(f"{content} is a tar archive. Unpack it, and name the folder.")
     if head.startswith(_ZIP):

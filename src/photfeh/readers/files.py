@@ -107,8 +107,9 @@ def read_schema(path: str | os.PathLike[str]) -> pa.Schema | None:
     path = Path(path)
     check_file(path)
     try:
-        if not Content(path).head().startswith(b"PAR1"):
-            return None
+        with path.open("rb") as start:
+            if start.read(4) != b"PAR1":
+                return None
         with pq.ParquetFile(path) as file:
             if _is_of_astropy(file.schema_arrow):
                 return None
@@ -163,7 +164,7 @@ _REFUSED = {
 
 def _reader(content: Content) -> Reader:
     """By content; the suffix counts where the content is text, and for formats that were added to the table."""
-    head = content.head()
+    head = content.head
     suffix = _plain_suffix(content.name)
     by_suffix = READERS.get(suffix)
     if by_suffix is not None and by_suffix not in _OWN:
@@ -203,7 +204,7 @@ def _guessed(content: Content, columns: Collection[str] | None) -> list[pa.Table
         f"{content} has the unknown suffix {suffix_of(content.name)!r} and does not look like a table. Known: "
         f"{', '.join(READERS)}. Convert or rename it."
     )
-    if not _is_text(content.head()):
+    if not _is_text(content.head):
         raise unknown
     try:
         tables = read_text(content, columns)
@@ -244,7 +245,7 @@ def read_arrow(content: Content, columns: Collection[str] | None) -> list[pa.Tab
     """The table of an Arrow (IPC) or Feather file, checked through and through."""
     with pa.input_stream(content.source) if content.unpacked is None else content.open() as file:
         data = pa.BufferReader(file.read())
-    if content.head().startswith(b"FEA1"):
+    if content.head.startswith(b"FEA1"):
         table = pyarrow.feather.read_table(data)
     else:
         try:

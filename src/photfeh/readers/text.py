@@ -51,7 +51,7 @@ def read_text(content: Content, columns: Collection[str] | None = None) -> list[
     PhotfehWarning
         with the number of rows that have too few or too many fields.
     """
-    raw = content.head()
+    raw = content.head
     described = read_described(content, raw)
     if described is not None:
         return [described]
@@ -115,7 +115,10 @@ def _regular(content: Content, layout: Layout) -> pa.Table | None:
         return pa.csv.read_csv(
             content.source,
             read_options=pa.csv.ReadOptions(
-                skip_rows=layout.first_row, column_names=layout.names, block_size=_BLOCK, use_threads=True
+                skip_rows=layout.first_row,
+                column_names=layout.names,
+                block_size=min(_BLOCK, max(content.size(), 1 << 16)),
+                use_threads=content.size() > _BLOCK,
             ),
             parse_options=pa.csv.ParseOptions(delimiter=layout.delimiter),
             convert_options=options,

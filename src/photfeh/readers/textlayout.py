@@ -18,7 +18,7 @@ __all__ = ["COMMENT", "Layout", "find_layout", "is_dashes", "is_row", "split_fie
 COMMENT = ("#", "%", "!")
 """First characters of lines that are no rows."""
 
-_BODY = 30  # rows that are looked at to find the delimiter and the names
+_BODY = 16  # rows that are looked at to find the delimiter and the names
 
 
 @dataclass(frozen=True, kw_only=True)
