@@ -611,6 +611,7 @@ def test_command_on_a_run_of_its_own(dataset, tmp_path, capsys, monkeypatch):
     # these models do not stop early: both protocols fit the same stars
     assert (one.optimism["optimism"] == 0).all()
     assert {"epochs", "mean magnitude", "type"} <= set(one.groups["property"])
+    monkeypatch.setattr(sys, "argv", ["photfeh", "compare", str(tmp_path / "nowhere")])
     with pytest.raises(SystemExit) as stop:
-        call(tmp_path / "nowhere")
+        cli.main()
     assert stop.value.code == 2

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from photfeh.core.errors import BadLightCurve, MissingColumn
+from photfeh.core.errors import BadColumn, BadInput, BadLightCurve, BandMismatch, MissingColumn
+from photfeh.core.identifiers import source_id_of
 from photfeh.core.lightcurves import LightCurves
 
 
@@ -103,3 +104,70 @@ def test_order_of_points_does_not_matter(ids, random):
     two = LightCurves.from_points(ids[order], time[order], time[order] ** 2).reindex(one.source_id)
     assert np.array_equal(one.time, two.time)
     assert np.array_equal(one.mag, two.mag)
+
+
+# ---------------------------------------------------------------------- what never mixes
+def in_band(band: str, star: int, *, folded: bool = False) -> LightCurves:
+    return LightCurves(np.array([star]), np.array([0, 1]), np.array([0.5]), np.array([15.0]), band=band, folded=folded)
+
+
+def test_light_curves_of_one_band_are_joined():
+    joined = LightCurves.concatenate([in_band("V", 1), in_band("V", 2)])
+    assert (joined.band, joined.source_id.tolist()) == ("V", [1, 2])
+    assert LightCurves.concatenate([in_band("V", 1, folded=True)]).folded
+
+
+def test_unlike_bands_are_not_joined():
+    with pytest.raises(BandMismatch, match=r"no\. 2 .*in band I \(Cousins\), the first are in band V \(Johnson\)"):
+        LightCurves.concatenate([in_band("V", 1), in_band("I", 2)])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_times_and_phases_are_not_joined(first):
+    with pytest.raises(BadInput, match=r"no\. 2 .* have (times|phases), the first have (phases|times)"):
+        LightCurves.concatenate([in_band("V", 1, folded=first), in_band("V", 2, folded=not first)])
+
+
+def test_nothing_is_not_joined():
+    with pytest.raises(BadInput, match="no light curves to join"):
+        LightCurves.concatenate([])
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (pa.array([2**62 + 1, 5], pa.int64()), [2**62 + 1, 5]),
+        (pa.array([2**31, 5], pa.uint32()), [2**31, 5]),
+        (pa.array([2**62 + 1, 5], pa.uint64()), [2**62 + 1, 5]),
+        (pa.array([2**63 + 1, 5], pa.uint64()), [source_id_of(str(2**63 + 1)), 5]),
+        (pa.array([7.0, 5.0], pa.float64()), [7, 5]),
+        (pa.array([7.0, 5.0], pa.float32()), [7, 5]),
+        (pa.array(["V1", "Gaia DR3 5"]), [source_id_of("V1"), 5]),
+        (pa.array(["V1", "V2"]).dictionary_encode(), [source_id_of("V1"), source_id_of("V2")]),
+    ],
+)
+def test_identifiers_from_arrow_are_exact(ids, expected):
+    table = pa.table({"source_id": ids, "time": [[1.0], []], "mag": [[15.0], []]})
+    assert LightCurves.from_arrow(table).source_id.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (pa.array([2.0**53, 5.0]), "cannot keep a Gaia source_id exact"),
+        (pa.array([2.0**24, 5.0], pa.float32()), "cannot keep a Gaia source_id exact"),
+        (pa.array([1.5, 5.0]), "cannot keep a Gaia source_id exact"),
+        (pa.array([None, 5]), "source_id is missing in row 0"),
+        (pa.array([None, "V1"]), "source_id is missing in row 0"),
+    ],
+)
+def test_inexact_identifiers_from_arrow_are_refused(ids, message):
+    with pytest.raises(BadColumn, match=f"the Arrow table: .*{message}"):
+        LightCurves.from_arrow(pa.table({"source_id": ids, "time": [[1.0], []], "mag": [[15.0], []]}))
+
+
+def test_unsigned_numbers_do_not_wrap_around():
+    with pytest.raises(BadLightCurve, match="source_id 18446744073709551615 is beyond 63 bits"):
+        LightCurves(np.array([2**64 - 1], np.uint64), np.array([0, 0]), np.array([]), np.array([]))
+    with pytest.raises(BadLightCurve, match="beyond 63 bits"):
+        LightCurves.from_points(np.array([2**63], np.uint64), [1.0], [15.0])

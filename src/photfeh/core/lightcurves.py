@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
-from photfeh.core.errors import BadLightCurve, MissingColumn
+from photfeh.core.bands import require_same_band
+from photfeh.core.errors import BadInput, BadLightCurve, MissingColumn
+from photfeh.core.identifiers import to_source_id
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["LightCurve", "LightCurves"]
@@ -229,8 +232,31 @@ class LightCurves:
 
     @classmethod
     def concatenate(cls, parts: list[LightCurves]) -> LightCurves:
-        """Join light curves of different stars in the same band."""
+        """Join light curves of different stars in the same band, all with times or all with phases.
+
+        Raises
+        ------
+        BandMismatch
+            if the bands differ; names both.
+        BadInput
+            for nothing at all, or times beside phases.
+        BadLightCurve
+            if a star is in more than one part.
+        """
+        if not parts:
+            raise BadInput("there are no light curves to join. Give at least one LightCurves.")
         first = parts[0]
+        for number, part in enumerate(parts):
+            require_same_band(
+                part.band, first.band, what=f"light curves no. {number + 1} of those to join are",
+                needs="the first are in", remedy="Join only curves of one band.",
+            )  # fmt: skip
+            if part.folded != first.folded:
+                one, other = ("phases", "times") if first.folded else ("times", "phases")
+                raise BadInput(
+                    f"light curves no. {number + 1} of those to join have {other}, the first have {one}. "
+                    "Join them apart: a folded curve has no epochs."
+                )
         counts = np.concatenate([part.n_epochs for part in parts])
         return cls(
             np.concatenate([part.source_id for part in parts]),
@@ -258,6 +284,9 @@ class LightCurves:
         ------
         MissingColumn
             if ``source_id``, ``mag`` or both of ``time`` and ``phase`` are absent.
+        BadColumn
+            if identifiers are missing, or floating-point numbers that cannot be exact; names become negative numbers
+            (:func:`photfeh.core.identifiers.to_source_id`).
         """
         names = table.column_names
         folded = "time" not in names and "phase" in names
@@ -270,7 +299,7 @@ class LightCurves:
         offsets = np.asarray(lists["mag"].offsets, dtype=np.int64)
         band = (table.schema.metadata or {}).get(b"band", b"G").decode()
         return cls(
-            np.asarray(table["source_id"], dtype=np.int64),
+            _identifiers(table["source_id"]),
             offsets - offsets[0],
             flat[time_name],
             flat["mag"],
@@ -294,7 +323,18 @@ def _integers(values: npt.ArrayLike, name: str) -> IntArray:
         raise BadLightCurve(
             f"{name} must hold integers, found {array.dtype}: floating-point numbers cannot hold a Gaia source_id."
         )
+    if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
+        raise BadLightCurve(f"{name} {array.max()} is beyond 63 bits. Number the stars in another way.")
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _identifiers(column: pa.ChunkedArray) -> IntArray:
+    """Identifiers as int64, without a copy where they are."""
+    if column.type == pa.int64() and not column.null_count:
+        return np.asarray(column, dtype=np.int64)
+    floats = pa.types.is_floating(column.type)
+    entries = pd.Series(column.to_numpy()) if floats else pd.Series(column.to_pylist(), dtype=object)
+    return to_source_id(entries, "the Arrow table").to_numpy(np.int64)
 
 
 def _one_chunk(column: pa.ChunkedArray) -> Any:

@@ -10,9 +10,23 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core.errors import BadColumn, MissingColumn, PhotfehWarning
+from photfeh.core.identifiers import IDENTIFIERS, identifier_columns, names_of, to_source_id
 from photfeh.core.startypes import canonical_types
+from photfeh.core.types import BoolArray, FloatArray
 
-__all__ = ["ALIASES", "COLUMNS", "Column", "column_table", "to_numbers", "validate_stars"]
+__all__ = [
+    "ALIASES",
+    "COLUMNS",
+    "FREQUENCIES",
+    "LABEL_RANGE",
+    "Column",
+    "column_table",
+    "is_place_holder",
+    "restore_names",
+    "to_numbers",
+    "to_source_id",
+    "validate_stars",
+]
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,8 @@ class Column:
 _GAIA = "Gaia DR3 vari_rrlyrae (Clementini+ 2023, A&A 674, A18)"
 _HERE = "photfeh, weighted Fourier fit"
 COLUMNS: dict[str, Column] = {
-    "source_id": Column("", "unique identifier (int64)", "Gaia"),
+    "source_id": Column("", "unique identifier (int64); negative where the star was given by a name", "Gaia or given"),
+    "name": Column("", "identifier as given, where identifiers are text", "given"),
     "period": Column("d", "pulsation period: fundamental mode for RRab, first overtone for RRc", "given or found"),
     "period_error": Column("d", "standard error of a period that was found", "given, or photfeh.signal.period"),
     "period_source": Column(
@@ -64,48 +79,65 @@ COLUMNS: dict[str, Column] = {
 """Every column that photfeh reads or writes in a star table. Others are carried along untouched."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "source_id": ("sourceid", "gaia_source_id", "dr3_source_id", "id", "star_id"),
-    "period": ("p", "per", "period_d"),
+    "source_id": (*IDENTIFIERS[1:], "id"),
+    "period": ("p", "per", "period_d", "period_days", "pulsation_period", "puls_per", "per_d"),
+    "period_error": ("e_period", "period_err", "e_per", "sigma_period"),
+    "pf": ("per_f", "p_f"),
+    "pf_error": ("e_pf",),
+    "p1_o": ("p1o",),
+    "p1_o_error": ("e_p1o", "p1o_error"),
     "type": ("best_classification", "rr_type", "subtype", "class"),
-    "feh": ("[fe/h]", "fe_h", "feh_spec", "metallicity_label"),
-    "feh_error": ("e_feh", "feh_err", "e_[fe/h]", "sigma_feh", "fe_h_error"),
+    "feh": ("[fe/h]", "fe_h", "fe/h", "feh_spec", "metallicity_label"),
+    "feh_error": ("e_feh", "feh_err", "e_[fe/h]", "e_fe/h", "sigma_feh", "fe_h_error", "feh_spec_error"),
 }
 """Accepted other names, lower case. The canonical name wins where both are there."""
+
+FREQUENCIES = ("frequency", "freq", "freq1", "frequency1", "f0", "f1", "nu", "nu1")
+"""Names under which a table may give a frequency instead of a period: refused by name where there is no period."""
+
+LABEL_RANGE = (-4.0, 1.0)
+"""[Fe/H] beyond these bounds [dex] is no measurement of an RR Lyrae star."""
+
+_PERIODS = ("period", "pf", "p1_o")
+_ERRORS = ("period_error", "pf_error", "p1_o_error", "feh_error")
 
 
 def validate_stars(table: pd.DataFrame, *, where: str = "the star table") -> pd.DataFrame:
     """Check a star table and bring it to canonical form; the input is not changed.
 
-    Names are lower-cased and stripped, aliases renamed (:data:`ALIASES`), ``source_id`` made int64 and unique,
-    numbers made float64. Without ``period``, Gaia's ``pf`` (RRab) and ``p1_o`` (RRc, RRd) are used. Periods that are
-    missing or absurd stay as they are: such stars are flagged later, they do not stop the others.
+    Names are lower-cased and stripped, aliases renamed (:data:`ALIASES`), ``source_id`` made int64 and unique (names
+    of stars become negative numbers and stay as given in the column ``name``), numbers made float64. Place-holders
+    (-99.99, 999, 0, ...) in periods, labels and errors are missing values. Without ``period``, Gaia's ``pf`` (RRab)
+    and ``p1_o`` (RRc, RRd) are used. Periods that are missing or absurd stay as they are: such stars are flagged
+    later, they do not stop the others.
 
     Raises
     ------
     MissingColumn
-        if there is no ``source_id``.
+        if there is no identifier, or a frequency instead of a period.
     BadColumn
-        if identifiers repeat or are not integers, or a numeric column holds no number at all.
+        if identifiers repeat in rows that differ, or a numeric column holds no number at all.
+
+    Warns
+    -----
+    PhotfehWarning
+        with the number of rows without identifier, of repeated rows, of place-holders and of labels outside
+        [-4, 1].
     """
     stars = table.copy()
     stars.columns = [str(name).strip().lower() for name in stars.columns]
+    stars = _identified(stars, where)
     for name, others in ALIASES.items():
         if name not in stars.columns:
             found = next((other for other in others if other in stars.columns), None)
             if found is not None:
                 stars[name] = stars[found]
-    if "source_id" not in stars.columns:
-        raise MissingColumn("source_id", where, accepted=ALIASES["source_id"], found=stars.columns)
-    stars["source_id"] = to_source_id(stars["source_id"], where)
-    repeated = stars["source_id"].duplicated()
-    if repeated.any():
-        raise BadColumn(
-            f"{where}: source_id {stars['source_id'][repeated].iloc[0]} occurs more than once "
-            f"({int(repeated.sum())} repeated rows). Keep one row a star."
-        )
-    for name in ("period", "pf", "p1_o", "feh", "feh_error"):
+    stars = _one_row_a_star(stars, where)
+    _refuse_frequencies(list(stars.columns), where)
+    for name in (*_PERIODS, "feh", *_ERRORS):
         if name in stars.columns:
-            stars[name] = to_numbers(stars[name], name, where, stars["source_id"])
+            numbers = to_numbers(stars[name], name, where, stars["source_id"])
+            stars[name] = _without_place_holders(numbers, name, where)
     if "type" in stars.columns:
         stars["type"] = canonical_types(stars["type"], where)
     if "period" not in stars.columns and ("pf" in stars.columns or "p1_o" in stars.columns):
@@ -113,31 +145,125 @@ def validate_stars(table: pd.DataFrame, *, where: str = "the star table") -> pd.
     return stars.reset_index(drop=True)
 
 
-def to_source_id(column: pd.Series, where: str) -> pd.Series:
-    """Identifiers as int64 without loss.
+def restore_names(table: pd.DataFrame, stars: pd.DataFrame) -> pd.DataFrame:
+    """Identifiers as they were given, in the column ``source_id`` of an output.
 
-    Raises
-    ------
-    BadColumn
-        for missing values, text that is no integer, and floating-point numbers beyond 2**53.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows with the int64 ``source_id`` of the star table; others than the stars' are allowed.
+    stars : pandas.DataFrame
+        As :func:`validate_stars` made it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``table`` itself where all stars were given by numbers; else a copy in which ``source_id`` is text: the name
+        as given, or the number in digits. Read again, these names give the same numbers.
     """
-    if column.isna().any():
-        raise BadColumn(f"{where}: source_id is missing in row {int(np.argmax(column.isna()))}. Fill or drop that row.")
-    if pd.api.types.is_integer_dtype(column):
-        return column.astype(np.int64)
-    if pd.api.types.is_float_dtype(column):
-        whole = (column == np.floor(column)) & (column.abs() < 2.0**53)
-        if whole.all():
-            return column.astype(np.int64)
+    if "name" not in stars.columns or not (stars["source_id"] < 0).any():
+        return table
+    given = stars["name"].where(stars["name"].notna(), stars["source_id"].astype(str))
+    names = dict(zip(stars["source_id"], given, strict=True))
+    restored = table.copy()
+    restored["source_id"] = [names.get(number, str(number)) for number in table["source_id"]]
+    return restored
+
+
+# ---------------------------------------------------------------------- rows and identifiers
+def _identified(stars: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The rows that have an identifier, with ``source_id`` and, where identifiers are text, ``name``."""
+    known = identifier_columns(list(stars.columns))
+    if not known:
+        raise MissingColumn("source_id", where, accepted=ALIASES["source_id"], found=stars.columns)
+    given = stars[known[0]]
+    text = given if pd.api.types.is_numeric_dtype(given) else given.astype("string").str.strip()
+    missing = (text.isna() | (text == "")).to_numpy(dtype=bool, na_value=True) if len(given) else np.zeros(0, bool)
+    if missing.any():
+        if missing.all():
+            raise BadColumn(f"{where}: column {known[0]!r} is empty. Fill in the identifiers.")
+        _warn(where, f"{int(missing.sum())} of {len(stars)} rows have no identifier ({known[0]!r}) and are left out")
+        stars, given = stars[~missing].copy(), given[~missing]
+        if pd.api.types.is_extension_array_dtype(given.dtype) and pd.api.types.is_integer_dtype(given.dtype):
+            given = given.astype(object)
+    ids = to_source_id(given, where)
+    if (ids < 0).any():
+        names = names_of(given)
+        stars["name"] = names.where(names.notna(), ids.astype(str))
+    stars["source_id"] = ids
+    return stars
+
+
+def _one_row_a_star(stars: pd.DataFrame, where: str) -> pd.DataFrame:
+    repeated = stars["source_id"].duplicated()
+    if not repeated.any():
+        return stars
+    again = stars["source_id"].duplicated(keep=False)
+    same = stars[again].astype("string").fillna("").drop_duplicates()
+    star = stars["source_id"][repeated].iloc[0]
+    name = stars["name"][repeated].iloc[0] if "name" in stars.columns else star
+    if len(same) > stars["source_id"][again].nunique():
         raise BadColumn(
-            f"{where}: source_id holds floating-point numbers ({column[~whole].iloc[0]!r}), which cannot keep a Gaia "
-            "source_id exact. Read or write that column as a 64-bit integer or as text."
+            f"{where}: source_id {name} occurs more than once "
+            f"({int(repeated.sum())} repeated rows). Keep one row a star."
         )
-    text = column.astype(str).str.strip().str.replace(r"^gaia\s+dr\d\s+", "", case=False, regex=True)
-    good = text.str.fullmatch(r"[+-]?\d{1,19}")
-    if not good.all():
-        raise BadColumn(f"{where}: source_id {column[~good].iloc[0]!r} is not an integer. Correct or drop that row.")
-    return text.astype(np.int64)
+    _warn(where, f"{int(repeated.sum())} rows repeat others, first of star {name}, and are taken once")
+    return stars[~repeated]
+
+
+def _warn(where: str, text: str) -> None:
+    warnings.warn(f"{where}: {text}. Correct those rows to avoid this message.", PhotfehWarning, stacklevel=4)
+
+
+# ---------------------------------------------------------------------- numbers
+def is_place_holder(values: FloatArray) -> BoolArray:
+    """Where numbers are written for "nothing": 99.99, -99, 999.999, -9999 and their like, of either sign."""
+    size = np.abs(values)
+    with np.errstate(invalid="ignore"):
+        digits = np.where(np.isfinite(size) & (size >= 99) & (size < 1e6), size, 0.0)
+        found = np.zeros(values.shape, bool)
+        for whole in (99, 999, 9999, 99999, 999999):
+            for decimals in range(5):
+                found |= np.abs(digits - (whole + 1 - 10.0**-decimals if decimals else whole)) < 1e-9
+    return found
+
+
+def _without_place_holders(column: pd.Series, name: str, where: str) -> pd.Series:
+    values = column.to_numpy(dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        missing = is_place_holder(values) | np.isinf(values)
+        if name != "feh":
+            missing |= values <= 0
+    if missing.any():
+        first = values[int(np.argmax(missing))]
+        _warn(
+            where,
+            f"{int(missing.sum())} of {len(values)} entries of {name!r} are no possible values (first {first:g}) "
+            "and count as missing",
+        )
+    outside = np.zeros(len(values), bool)
+    if name == "feh":
+        with np.errstate(invalid="ignore"):
+            outside = ~missing & ((values < LABEL_RANGE[0]) | (values > LABEL_RANGE[1]))
+    if outside.any():
+        first = values[int(np.argmax(outside))]
+        low, high = LABEL_RANGE
+        _warn(
+            where,
+            f"{int(outside.sum())} of {len(values)} labels 'feh' are outside [{low:g}, {high:g}] (first {first:g}) "
+            "and are dropped",
+        )
+    return column.where(~(missing | outside))
+
+
+def _refuse_frequencies(names: list[str], where: str) -> None:
+    if any(name in names for name in _PERIODS):
+        return
+    frequency = next((name for name in FREQUENCIES if name in names), None)
+    if frequency is not None:
+        raise MissingColumn(
+            "period", f"{where} gives a frequency ({frequency!r}; period = 1 / frequency) and", found=names
+        )
 
 
 def to_numbers(column: pd.Series, name: str, where: str, source_id: pd.Series | None = None) -> pd.Series:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from photfeh.readers.files import READERS, read_stars, read_table
-from photfeh.readers.layouts import COLUMN_ALIASES, LAYOUTS, ZERO_POINTS
+from photfeh.readers.files import READERS, read_table, read_tables
+from photfeh.readers.layouts import COLUMN_ALIASES, LAYOUTS
 from photfeh.readers.reading import read_lightcurves, to_long, write_lightcurves
+from photfeh.readers.startables import read_stars, stars_from_epochs
 from photfeh.readers.stream import iter_lightcurves
 
 __all__ = [
     "COLUMN_ALIASES",
     "LAYOUTS",
     "READERS",
-    "ZERO_POINTS",
     "iter_lightcurves",
     "read_lightcurves",
     "read_stars",
     "read_table",
+    "read_tables",
+    "stars_from_epochs",
     "to_long",
     "write_lightcurves",
 ]

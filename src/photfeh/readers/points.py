@@ -1,54 +1,28 @@
-"""From a table to :class:`photfeh.LightCurves`: identifiers, lists, quality flags, times, magnitudes."""
+"""From a table to :class:`photfeh.LightCurves`: identifiers, lists, bands, quality, times, magnitudes, repetitions."""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from photfeh.core.errors import BadColumn, MissingColumn, PhotfehWarning
+from photfeh.core.bands import get_band
+from photfeh.core.errors import BadColumn, BadInput, MissingColumn
+from photfeh.core.identifiers import identifier_columns, to_source_id
 from photfeh.core.lightcurves import LightCurves
-from photfeh.core.stars import to_numbers, to_source_id
 from photfeh.core.types import BoolArray, FloatArray, IntArray
-from photfeh.readers.layouts import COLUMN_ALIASES, ZERO_POINTS, Columns, find_columns, unknown_band
+from photfeh.readers.layouts import Columns, find_columns, unknown_band
+from photfeh.readers.magnitudes import to_magnitudes
+from photfeh.readers.numbers import Points, is_text
+from photfeh.readers.quality import good_points, is_expected, says_nothing
 from photfeh.readers.tables import is_list, one_chunk
+from photfeh.readers.tally import Origin, Tally
+from photfeh.readers.times import to_gaia_days
 
-__all__ = ["Origin", "check_schema_band", "drop_unidentified", "source_ids", "to_lightcurves"]
-
-
-MAG_PER_RELATIVE_FLUX = 2.5 / np.log(10)
-"""1.0857 mag: error of a magnitude whose flux has a relative error of one."""
-
-GAIA_EPOCH = 2455197.5
-"""Julian date of 2010-01-01, from which Gaia counts its days."""
-
-CALENDARS = (
-    ("Julian dates", 2_400_000.0, np.inf, GAIA_EPOCH),
-    ("modified Julian dates", 40_000.0, 100_000.0, GAIA_EPOCH - 2_400_000.5),
-)
-"""Name, range of the numbers, and what to subtract from them to count in Gaia days."""
-
-NO_MAGNITUDE = 90.0
-"""Beyond +-90 mag stands a place-holder (99.99, -99), not a measurement."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where tables come from: the name in messages, and the identifier that the file name gives, if any."""
-
-    name: str = "the table"
-    source_id: int | None = None
-    said: set[str] = field(default_factory=set, compare=False)
-
-    def warn(self, text: str) -> None:
-        """Warn once, however many parts of one file give the same warning."""
-        if text not in self.said:
-            self.said.add(text)
-            warnings.warn(f"{self.name}: {text}", PhotfehWarning, stacklevel=2)
+__all__ = ["Origin", "Tally", "check_schema_band", "drop_unidentified", "holds_band", "source_ids", "to_lightcurves"]
 
 
 def to_lightcurves(
@@ -56,9 +30,9 @@ def to_lightcurves(
 ) -> LightCurves:
     """Light curves in one band from a tidy Arrow table of any known layout.
 
-    Kept are points with a finite time and magnitude whose quality flags are known to be false; a star stays
-    even if no point of it is left. Magnitudes missing beside a Gaia flux are computed from it. Julian dates
-    become Gaia days.
+    Kept are points with a finite time and magnitude that no quality column calls bad, each measurement (star, time,
+    magnitude) once; a star stays even if no point of it is left. Magnitudes that are missing beside a flux of known
+    unit are computed from it. Times become Gaia days (:func:`photfeh.readers.times.to_gaia_days`).
 
     Parameters
     ----------
@@ -67,28 +41,34 @@ def to_lightcurves(
     band : str
         Passband; a table that names no band is taken to be in this one.
     origin : Origin, optional
-        Name for messages, and the identifier to use where the table has none.
+        Name for messages, the identifier to use where the table has none, and the tally of what is left out.
     check_band : bool
         Whether a band that is nowhere in the table is an error (else its stars get no points).
 
     Raises
     ------
     MissingColumn, BadColumn, BadInput
-        if columns are missing, hold no numbers, or the band is not there.
+        if columns are missing, hold no numbers or those of an unknown unit or clock, or the band is not there.
     """
     origin = origin or Origin()
     columns = find_columns(table.column_names, band, origin.name)
     check_schema_band(table.schema, band, origin.name)
-    star_ids, table = _identifiers(table, columns, origin)
+    star_ids, table = _identifiers(table, columns, origin, whole=check_band)
     stars = _unique_in_order(star_ids)
-    ids, table = _points(star_ids, table.select(columns.names), columns, origin)
-    keep = _accepted(table, columns, origin)
+    lists = any(is_list(field.type) for field in table.schema)
+    ids, table = _rows(star_ids, table.select(_at_hand(columns, table)), columns, origin)
     if columns.band is not None:
-        keep &= _in_band(table[columns.band], band, origin.name, check=check_band)
-    ids, table = ids[keep], table.filter(pa.array(keep))
-    times = _times(table, columns, ids, origin)
-    mag, error = _magnitudes(table, columns, ids, band, origin)
-    lcs = LightCurves.from_points(ids, times, mag, error, band=band, folded=columns.time is None)
+        ids, table = _chosen(ids, table, _in_band(table[columns.band], band, origin.name, check=check_band))
+    origin.counts.points += table.num_rows
+    points = Points(table, ids, origin)
+    ids, table = _chosen(ids, table, _accepted(points, columns))
+    points = Points(table, ids, origin)
+    time = _times(points, columns)
+    mag, error = to_magnitudes(points, columns, band)
+    _count_incomplete(points, time, mag, pairs=columns.side_by_side or lists)
+    lcs = LightCurves.from_points(ids, time, mag, error, band=band, folded=columns.time is None)
+    lcs = _each_once(lcs, origin)
+    origin.say()
     return lcs if np.array_equal(lcs.source_id, stars) else lcs.reindex(stars)
 
 
@@ -100,31 +80,43 @@ def check_schema_band(schema: pa.Schema, band: str, where: str) -> None:
 
 
 # ---------------------------------------------------------------------- identifiers
-def _identifiers(table: pa.Table, columns: Columns, origin: Origin) -> tuple[IntArray, pa.Table]:
+def _identifiers(table: pa.Table, columns: Columns, origin: Origin, *, whole: bool) -> tuple[IntArray, pa.Table]:
     """One int64 identifier a row, and the rows that have one."""
-    if columns.source_id is None:
+    name = columns.source_id
+    if name is None:
         if origin.source_id is None:
-            accepted = COLUMN_ALIASES["source_id"]
+            accepted = ("star_id", "object_id", "oid", "designation", "name", "id", "others that end in id or name")
             raise MissingColumn("source_id", origin.name, accepted=accepted, found=table.column_names)
         return np.full(table.num_rows, origin.source_id, np.int64), table
-    table = drop_unidentified(table, columns.source_id, origin)
-    return source_ids(table[columns.source_id], origin.name), table
+    if whole and table.num_rows and table[name].null_count == table.num_rows:
+        filled = [other for other in identifier_columns(table.column_names) if table[other].null_count == 0]
+        if not filled:
+            raise BadColumn(f"{origin.name}: the identifiers in column {name!r} are all empty. Fill in that column.")
+        name = filled[0]
+    table = drop_unidentified(table, name, origin)
+    return source_ids(table[name], origin.name), table
 
 
 def drop_unidentified(table: pa.Table, name: str, origin: Origin) -> pa.Table:
-    """The rows that have an identifier; warns of the others."""
-    if not table[name].null_count:
+    """The rows that have an identifier; the others are counted."""
+    column = table[name]
+    missing = column.is_null()
+    if is_text(column.type):
+        missing = pc.or_(missing, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), False))
+    number = pc.sum(missing).as_py() or 0
+    if not number:
         return table
-    origin.warn(f"rows without {name} are left out. Fill in that column.")
-    return table.filter(pc.is_valid(table[name]))
+    row = pc.index(missing, True).as_py()
+    origin.count("are left out", number, first=f"row {row}", remedy="Fill in that column.", noun=f"rows without {name}")
+    return table.filter(pc.invert(missing))
 
 
 def source_ids(column: pa.ChunkedArray, where: str) -> IntArray:
-    """Identifiers as int64, exact; "Gaia DR3 123" too (:func:`photfeh.core.stars.to_source_id`)."""
-    if pa.types.is_integer(column.type):
+    """Identifiers as int64, exact, names as negative numbers (:func:`photfeh.core.identifiers.to_source_id`)."""
+    if pa.types.is_integer(column.type) and column.type != pa.uint64():
         return np.asarray(column.cast(pa.int64()).to_numpy(), np.int64)
     if pa.types.is_floating(column.type):
-        return to_source_id(column.to_pandas(), where).to_numpy()
+        return to_source_id(pd.Series(column.to_numpy()), where).to_numpy()
     # text repeats for every point: translate each different entry once
     coded = one_chunk(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
     ids = to_source_id(pd.Series(coded.dictionary.to_pylist(), dtype=object), where).to_numpy(np.int64)
@@ -137,8 +129,21 @@ def _unique_in_order(ids: IntArray) -> IntArray:
     return runs[np.sort(first)]
 
 
-# ---------------------------------------------------------------------- lists, flags, bands
-def _points(ids: IntArray, table: pa.Table, columns: Columns, origin: Origin) -> tuple[IntArray, pa.Table]:
+# ---------------------------------------------------------------------- rows
+def _at_hand(columns: Columns, table: pa.Table) -> list[str]:
+    """The columns to use; of a table with lists, not the scalar ones that would only seem to be of the points."""
+    names = columns.names
+    if not any(is_list(table.schema.field(name).type) for name in names):
+        return names
+    spare = {*columns.other_times, *columns.other_mags, *columns.unknown_quality}
+    return [name for name in names if name not in spare or is_list(table.schema.field(name).type)]
+
+
+def _chosen(ids: IntArray, table: pa.Table, keep: BoolArray) -> tuple[IntArray, pa.Table]:
+    return (ids, table) if keep.all() else (ids[keep], table.filter(pa.array(keep)))
+
+
+def _rows(ids: IntArray, table: pa.Table, columns: Columns, origin: Origin) -> tuple[IntArray, pa.Table]:
     """One row a point, from one row a star where columns hold lists."""
     lists = [name for name in table.column_names if is_list(table[name].type)]
     if not lists:
@@ -151,9 +156,12 @@ def _points(ids: IntArray, table: pa.Table, columns: Columns, origin: Origin) ->
     count = lengths[lists[0]].astype(np.int64)
     same = np.all([other == count for other in lengths.values()], axis=0)
     if not same.all():
-        origin.warn(
-            f"lists of different length ({', '.join(lists)}) for {int(np.sum(~same))} stars, first "
-            f"{ids[int(np.argmin(same))]}; their points are left out. Correct those rows."
+        origin.count(
+            f"have lists of different length ({', '.join(lists)}); their points are left out",
+            int(np.sum(~same)),
+            first=f"{ids[int(np.argmin(same))]}",
+            remedy="Correct those rows.",
+            noun="stars",
         )
         kept = pa.array(same)
         arrays = {name: array.filter(kept) for name, array in arrays.items()}
@@ -161,116 +169,96 @@ def _points(ids: IntArray, table: pa.Table, columns: Columns, origin: Origin) ->
     rows = np.repeat(np.arange(len(ids)), count)
     flat = {name: array.flatten() for name, array in arrays.items()}
     flat |= {name: table[name].take(pa.array(rows)) for name in table.column_names if name not in lists}
-    return ids[rows], pa.table(flat)
+    schema = [pa.field(name, values.type, metadata=table.schema.field(name).metadata) for name, values in flat.items()]
+    return ids[rows], pa.table(list(flat.values()), schema=pa.schema(schema))
 
 
-def _accepted(table: pa.Table, columns: Columns, origin: Origin) -> BoolArray:
-    keep = np.ones(table.num_rows, bool)
+def _accepted(points: Points, columns: Columns) -> BoolArray:
+    """The points that no quality column calls bad; the columns that are not known are named."""
+    keep = np.ones(len(points.ids), bool)
     for name in columns.rejected:
-        column = table[name]
+        column = points.table[name]
         if column.null_count == len(column) > 0:
-            origin.warn(
+            points.origin.warn(
                 f"the quality flag {name!r} is empty. What is not known to be good is not used, so these "
                 "stars have no points left. Fill in that column or remove it."
             )
-        keep &= known_false(column)
+        good = good_points(column, name)
+        if not is_expected(name):
+            what = f"are bad by the quality column {name!r} and left out"
+            points.count(what, keep & ~good, sample=column, remedy="Remove those rows to avoid this message.")
+        keep &= good
+    at_hand = [name for name in columns.unknown_quality if name in points.table.column_names]
+    unknown = [repr(name) for name in at_hand if not says_nothing(points.table[name])]
+    if unknown:
+        points.origin.warn(
+            f"{', '.join(unknown)}: quality columns by their names, of unknown meaning, and not obeyed. Remove bad "
+            "points beforehand, and those columns."
+        )
     return keep
 
 
-def known_false(column: pa.ChunkedArray) -> BoolArray:
-    """Where a flag is known to be false: bool, 0 or 1, or text (false, f, 0, no); missing is not known."""
-    column = _plain(column)
-    if pa.types.is_boolean(column.type):
-        false = pc.invert(column)
-    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        false = pc.equal(column, 0)
-    elif _is_text(column.type):
-        text = pc.utf8_lower(pc.utf8_trim_whitespace(column))
-        false = pc.is_in(text, value_set=pa.array(["false", "f", "0", "0.0", "no", "n"], column.type))
-    else:
-        return np.zeros(len(column), bool)
-    return np.asarray(pc.fill_null(false, False).to_numpy(), bool)
+def holds_band(names: Iterable[object], band: str) -> bool:
+    """Whether one of the entries of a band column means this band (:meth:`photfeh.core.bands.Band.is_called`)."""
+    return any(get_band(band).is_called(_band_text(name)) for name in names if name is not None)
 
 
 def _in_band(column: pa.ChunkedArray, band: str, where: str, *, check: bool) -> BoolArray:
     coded = one_chunk(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
-    names = ["" if name is None else str(name).strip() for name in coded.dictionary.to_pylist()]
+    names = [_band_text(name) for name in coded.dictionary.to_pylist()]
     used = np.asarray(pc.fill_null(coded.indices, -1).to_numpy())
-    if check and len(used) and band not in names:
+    mine = {name for name in names if holds_band([name], band)}
+    if check and len(used) and not mine:
         raise unknown_band(band, dict.fromkeys(filter(None, names)), where)
-    return np.isin(used, [code for code, name in enumerate(names) if name == band])
+    if len(mine) > 1:
+        raise BadInput(
+            f"{where} holds the bands {' and '.join(map(repr, sorted(mine)))}, and each may be what is meant by "
+            f"{band!r}. Leave one of them out, or give both the same name."
+        )
+    return np.isin(used, [code for code, name in enumerate(names) if name in mine])
+
+
+def _band_text(name: object) -> str:
+    """What a band column holds, as text: 1 and 1.0 are "1"."""
+    if isinstance(name, float) and name.is_integer():
+        name = int(name)
+    return "" if name is None else (name.decode(errors="replace") if isinstance(name, bytes) else str(name)).strip()
 
 
 # ---------------------------------------------------------------------- numbers
-def _times(table: pa.Table, columns: Columns, ids: IntArray, origin: Origin) -> FloatArray:
+def _times(points: Points, columns: Columns) -> FloatArray:
     """Phases modulo 1, or times in Gaia days."""
     if columns.time is None:
-        phase = np.mod(_numbers(table, str(columns.phase), ids, origin), 1.0)
+        phase = np.mod(points.numbers(str(columns.phase)), 1.0)
         return np.where(phase == 1.0, 0.0, phase)  # the rounded remainder of a tiny negative phase
-    time = _numbers(table, columns.time, ids, origin)
-    days = time.copy()
-    for calendar, lowest, highest, zero in CALENDARS:
-        with np.errstate(invalid="ignore"):
-            here = (time > lowest) & (time < highest)
-        if not here.any():
-            continue
-        if table[columns.time].type in (pa.float32(), pa.float16()):
-            raise BadColumn(
-                f"{origin.name}: {columns.time!r} holds {calendar} as 32-bit numbers, too coarse for a light "
-                f"curve (star {ids[int(np.argmax(here))]}). Write that column as 64-bit numbers."
-            )
-        origin.warn(
-            f"{columns.time!r} holds {calendar}; {zero} was subtracted to count in Gaia days (BJD - "
-            "2455197.5). Give Gaia days to avoid this message."
-        )
-        days[here] -= zero
-    return days
+    others = [name for name in columns.other_times if name in points.table.column_names]
+    return points.fullest(columns.time, others, lambda name: to_gaia_days(points, name, gaia=columns.gaia_days))
 
 
-def _magnitudes(
-    table: pa.Table, columns: Columns, ids: IntArray, band: str, origin: Origin
-) -> tuple[FloatArray, FloatArray]:
-    """Magnitudes and their errors; from the fluxes where they are missing."""
-
-    def numbers(name: str | None) -> FloatArray:
-        return np.full(len(ids), np.nan) if name is None else _numbers(table, name, ids, origin)
-
-    mag = _without_fillers(numbers(columns.mag), ids, origin)
-    error, flux = numbers(columns.mag_error), numbers(columns.flux)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if columns.flux is not None and band in ZERO_POINTS:
-            from_flux = ZERO_POINTS[band] - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
-            mag = np.where(np.isfinite(mag), mag, from_flux)
-        for signal_to_noise in (numbers(columns.flux_over_error), flux / numbers(columns.flux_error)):
-            error = np.where(np.isfinite(error), error, MAG_PER_RELATIVE_FLUX / signal_to_noise)
-    return mag, error
+def _count_incomplete(points: Points, time: FloatArray, mag: FloatArray, *, pairs: bool) -> None:
+    """Count the points without time or magnitude; where these come in ``pairs``, one without both is no point."""
+    no_time, no_mag = ~np.isfinite(time) & ~points.counted, ~np.isfinite(mag) & ~points.counted
+    if pairs:
+        no_time, no_mag = no_time & ~no_mag, no_mag & ~no_time
+    points.count("have no time", no_time, remedy="Fill in that column, or remove those rows.")
+    points.count("have no magnitude", no_mag & ~no_time, remedy="Fill in that column, or remove those rows.")
 
 
-def _without_fillers(mag: FloatArray, ids: IntArray, origin: Origin) -> FloatArray:
-    with np.errstate(invalid="ignore"):
-        filler = np.abs(mag) >= NO_MAGNITUDE
-    if not filler.any():
-        return mag
-    origin.warn(
-        f"{int(filler.sum())} magnitudes beyond +-{NO_MAGNITUDE:.0f}, first of star "
-        f"{ids[int(np.argmax(filler))]}, are taken as missing. Empty those entries."
+def _each_once(lcs: LightCurves, origin: Origin) -> LightCurves:
+    """The same measurement (star, time, magnitude) once: the one with the smallest error."""
+    if lcs.folded or not np.any(np.diff(lcs.time) == 0):
+        return lcs
+    order = np.lexsort((lcs.mag_error, lcs.mag, lcs.time, lcs.star_index))
+    same = [np.diff(values[order]) == 0 for values in (lcs.mag, lcs.time, lcs.star_index)]
+    again = np.zeros(len(lcs.time), bool)
+    again[order[1:]] = np.logical_and.reduce(same)
+    if not again.any():
+        return lcs
+    star = lcs.source_id[lcs.star_of(int(np.argmax(again)))]
+    origin.count(
+        "repeat a measurement (same star, time and magnitude), and are taken once",
+        int(again.sum()),
+        first=f"of star {star}",
+        remedy="Remove the repetitions.",
     )
-    return np.where(filler, np.nan, mag)
-
-
-def _numbers(table: pa.Table, name: str, ids: IntArray, origin: Origin) -> FloatArray:
-    """A column as float64, NaN where missing; see :func:`photfeh.core.stars.to_numbers` for text."""
-    column = _plain(table[name])
-    if pa.types.is_temporal(column.type):
-        raise BadColumn(f"{origin.name}: {name!r} holds calendar dates. Give days, such as BJD - 2455197.5.")
-    if _is_text(column.type):
-        return to_numbers(pd.Series(column.to_pandas()), name, origin.name, pd.Series(ids)).to_numpy()
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return lcs.select_points(~again)

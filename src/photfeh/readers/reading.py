@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,12 @@ import pyarrow.parquet as pq
 
 from photfeh.core.errors import BadFile, BadInput, PhotfehWarning
 from photfeh.core.lightcurves import LightCurves
-from photfeh.readers.files import READERS, is_supported, read_schema, read_table, suffix_of
-from photfeh.readers.layouts import Columns, find_columns
-from photfeh.readers.points import Origin, to_lightcurves
-from photfeh.readers.tables import as_table
+from photfeh.readers.files import READERS, is_supported, suffix_of, unreadable
+from photfeh.readers.identify import refuse_one_number_for_two_names
+from photfeh.readers.parts import Part, identified, parts_of_file, parts_of_object
+from photfeh.readers.points import to_lightcurves
+from photfeh.readers.roles import Roles, roles_of
+from photfeh.readers.tally import Tally
 
 __all__ = ["read_lightcurves", "to_long", "write_lightcurves"]
 
@@ -26,7 +29,14 @@ _STARS_PER_ROW_GROUP = 2_048
 _NAMED_FAILURES = 20
 
 
-def read_lightcurves(source: object, *, band: str = "G") -> LightCurves:
+def read_lightcurves(
+    source: object,
+    *,
+    band: str = "G",
+    columns: Mapping[str, str] | None = None,
+    id_column: str | None = None,
+    source_id: int | str | None = None,
+) -> LightCurves:
     """Read the light curves of one or many stars.
 
     Parameters
@@ -34,10 +44,17 @@ def read_lightcurves(source: object, *, band: str = "G") -> LightCurves:
     source : path, pattern, list of paths, table or LightCurves
         A file of any supported kind (:data:`photfeh.readers.READERS`) with one star or many; a folder, of
         which all supported files are read in sorted order; a pattern such as ``"epochs/*.csv"``; several of
-        these in a list; a pandas DataFrame, astropy Table or pyarrow Table; or LightCurves, which come back
-        as they are.
+        these in a list; a table in memory, or a list or dict of them (:func:`photfeh.readers.objects.as_tables`);
+        or LightCurves, which come back as they are.
     band : str
         Passband to take where there are several.
+    columns : dict, optional
+        Role -> name of the column that plays it, for tables whose names are not known: ``{"time": "T", "mag": "V"}``.
+        Columns without names are called ``column1``, ``column2``, ...
+    id_column : str, optional
+        Name of the column of identifiers; short for ``columns={"source_id": ...}``.
+    source_id : int or str, optional
+        The star, where there is one table of one star and no column that names it.
 
     Returns
     -------
@@ -50,28 +67,40 @@ def read_lightcurves(source: object, *, band: str = "G") -> LightCurves:
     BadFile
         if a single file cannot be read, or nothing of a folder, pattern or list can.
     BadInput, MissingColumn, BadColumn
-        if a single file or a table is of no known layout, or has no such band.
+        if a single file or a table is of no known layout, has no such band, or two files whose names give one
+        number are two stars.
 
     Warns
     -----
     PhotfehWarning
-        for each file of several that cannot be read (the others are), and for what was repaired or left out.
+        for each file of several that cannot be read (the others are), and once for each kind of thing that was
+        repaired or left out.
     """
     if isinstance(source, LightCurves):
         return source
-    if not isinstance(source, (str, os.PathLike, list, tuple)):
-        return to_lightcurves(as_table(source), band=band)
+    tally = Tally()
+    request = _Request(band, roles_of(columns, id_column), source_id, tally)
+    if not is_path_or_paths(source):
+        lcs = _join(_curves(parts_of_object(source, request.roles, tally), request, {}))
+        tally.say()
+        return lcs
     files, several = files_of(source)
-    if not several:
-        return _read_file(files[0], band)
-    parts, failures = [], []
+    if several and source_id is not None:
+        raise BadInput("source_id= names the star of one table; several files were given. Name each file by its star.")
+    parts: list[LightCurves] = []
+    failures: list[str] = []
+    stars: dict[str, int | str] = {}
     for file in files:
         try:
-            parts.append(_read_file(file, band))
+            parts += _curves(parts_of_file(file, request.roles, band, tally), request, stars)
         except BadInput as error:
+            if not several:
+                raise
             failures.append(str(error))
+    refuse_one_number_for_two_names(stars)
     if not parts:
         raise BadFile(f"none of the {len(files)} files could be read; the first: {failures[0]}")
+    tally.say()
     warn_of(failures)
     return _join(parts)
 
@@ -82,16 +111,19 @@ def write_lightcurves(lcs: LightCurves, path: str | Path) -> None:
     Raises
     ------
     BadFile
-        if the suffix is not ``.parquet`` or ``.pq``.
+        if the suffix is not ``.parquet`` or ``.pq``, or the system does not let it be written.
     """
     path = Path(path)
     if suffix_of(path) not in {".parquet", ".pq"}:
         raise BadFile(f"{path}: light curves are written to Parquet. Give the name the suffix '.parquet'.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
-    # small row groups, so that a reader can stream; renamed at the end, so that no half file bears the name
-    pq.write_table(lcs.to_arrow(), unfinished, compression="zstd", row_group_size=_STARS_PER_ROW_GROUP)
-    unfinished.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # small row groups, so that a reader can stream; renamed at the end, so that no half file bears the name
+        pq.write_table(lcs.to_arrow(), unfinished, compression="zstd", row_group_size=_STARS_PER_ROW_GROUP)
+        unfinished.replace(path)
+    except OSError as error:
+        raise BadFile(f"{path} cannot be written: {error.strerror or error}. Check the folder and the disk.") from error
 
 
 def to_long(lcs: LightCurves) -> pa.Table:
@@ -111,6 +143,19 @@ def to_long(lcs: LightCurves) -> pa.Table:
 
 
 # ---------------------------------------------------------------------- which files
+def is_path_or_paths(source: object) -> TypeGuard[str | os.PathLike[str] | list[object] | tuple[object, ...]]:
+    """Whether this names files; BadInput for a list of paths and other things."""
+    if isinstance(source, (str, os.PathLike)):
+        return True
+    if not isinstance(source, (list, tuple)):
+        return False
+    paths = [isinstance(entry, (str, os.PathLike)) for entry in source]
+    if any(paths) and not all(paths):
+        other = next(type(entry).__name__ for entry, path in zip(source, paths, strict=True) if not path)
+        raise BadInput(f"a list of files must hold paths, found {other}. Give tables in a list of their own.")
+    return all(paths)
+
+
 def files_of(source: str | os.PathLike[str] | Iterable[object]) -> tuple[list[Path], bool]:
     """The files meant, and whether they are several (so that one bad file is no reason to stop)."""
     if not isinstance(source, (str, os.PathLike)):
@@ -119,8 +164,15 @@ def files_of(source: str | os.PathLike[str] | Iterable[object]) -> tuple[list[Pa
             raise BadFile("the list of files is empty. Name at least one file.")
         return list(dict.fromkeys(found)), True
     path = Path(source)
+    try:
+        return _found_files(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _found_files(path: Path) -> tuple[list[Path], bool]:
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.is_file() and is_supported(file))
+        found = sorted(file for file in path.iterdir() if is_supported(file) and file.is_file())
         if not found:
             raise BadFile(
                 f"{path} holds no file of a known kind ({', '.join(READERS)}). Name another folder, or a "
@@ -139,7 +191,9 @@ def files_of(source: str | os.PathLike[str] | Iterable[object]) -> tuple[list[Pa
 def _as_path(entry: object) -> str | os.PathLike[str]:
     if isinstance(entry, (str, os.PathLike)):
         return entry
-    raise BadInput(f"a list of files must hold paths, found {type(entry).__name__}. Give tables one at a time.")
+    raise BadInput(
+        f"a list of files must hold paths, found {type(entry).__name__}. Give tables in a list of their own."
+    )
 
 
 def warn_of(failures: list[str]) -> None:
@@ -151,25 +205,49 @@ def warn_of(failures: list[str]) -> None:
 
 
 # ---------------------------------------------------------------------- whole files
-def _read_file(path: Path, band: str) -> LightCurves:
-    schema = read_schema(path)
-    names = None if schema is None else find_columns(schema.names, band, str(path)).names
-    table = read_table(path, columns=names)
-    columns = find_columns(table.column_names, band, str(path))
-    return to_lightcurves(table, band=band, origin=_origin(path, columns))
+@dataclass(frozen=True)
+class _Request:
+    """What the caller wants of every table."""
+
+    band: str
+    roles: Roles
+    source_id: int | str | None
+    tally: Tally
 
 
-def _origin(path: Path, columns: Columns) -> Origin:
-    """The identifier is the last number of the file name, where no column holds it."""
-    if columns.source_id is not None:
-        return Origin(str(path))
-    numbers = re.findall(r"\d+", path.name[: len(path.name) - len(suffix_of(path))])
-    if not numbers or int(numbers[-1]) >= 2**63:
-        raise BadFile(
-            f"{path} has no column 'source_id' and no identifier in its name. Add the column, or name the "
-            "file by its star, such as '1204518424202454272.csv'."
+def _curves(parts: list[Part], request: _Request, stars: dict[str, int | str]) -> list[LightCurves]:
+    """The light curves of all tables of one file; those that hold none are noted if others do.
+
+    Stars that were told by a name are added to ``stars``.
+    """
+    found, failures = [], []
+    by_name: dict[str, int | str] = {}
+    for part in parts:
+        try:
+            part, _ = identified(part, request.band, request.source_id)
+            found.append(to_lightcurves(part.table, band=request.band, origin=part.origin))
+        except BadInput as error:
+            failures.append(error)
+            continue
+        if part.named_star is not None:
+            by_name[part.origin.name] = part.named_star
+    if not found:
+        raise failures[0]
+    _refuse_tables_of_unknown_stars(parts, by_name)
+    for failure in failures:
+        request.tally.note(f"{failure} (table left out; others of that file are read)", str(parts[0].origin.name))
+    stars |= by_name
+    return found
+
+
+def _refuse_tables_of_unknown_stars(parts: list[Part], by_name: Mapping[str, int | str]) -> None:
+    """Several tables without identifiers in one file would all get the star of the file's name."""
+    if len(by_name) > 1 and len(set(by_name.values())) < len(by_name):
+        first = parts[0].origin.name
+        raise BadInput(
+            f"{first} and others of {len(parts)} tables have no column 'source_id', so that nobody knows whether they "
+            "are one star. Add the column to each, or write them to files of their own."
         )
-    return Origin(str(path), int(numbers[-1]))
 
 
 def check_one_kind(folded: Iterable[bool]) -> None:

@@ -1,9 +1,8 @@
-"""Tables of any kind (pandas, astropy, Arrow) as one kind: an Arrow table with plain lower-case names."""
+"""Arrow tables: from pandas and astropy and back, plain lower-case names, units kept with the columns."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,41 +11,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from photfeh.core.errors import BadInput
-
-__all__ = ["as_table", "from_astropy", "from_pandas", "is_list", "leaf_names", "tidy", "to_frame"]
-
-
-def as_table(table: object) -> pa.Table:
-    """A table in memory as a tidy Arrow table (see :func:`tidy`).
-
-    Parameters
-    ----------
-    table : pandas.DataFrame, astropy.table.Table, pyarrow.Table or pyarrow.RecordBatch
-
-    Raises
-    ------
-    BadInput
-        for anything else.
-    """
-    if isinstance(table, pa.RecordBatch):
-        table = pa.Table.from_batches([table])
-    if isinstance(table, pa.Table):
-        return tidy(table)
-    if isinstance(table, pd.DataFrame):
-        return tidy(from_pandas(table))
-    if is_astropy(table):
-        return tidy(from_astropy(table))
-    raise BadInput(
-        f"cannot read a table from {type(table).__name__}. Give a file, a pandas DataFrame, an astropy Table "
-        "or a pyarrow Table."
-    )
-
-
-def is_astropy(table: object) -> bool:
-    """Whether this is an astropy Table; astropy is not imported to find out."""
-    module = sys.modules.get("astropy.table")
-    return module is not None and bool(isinstance(table, module.Table))
+__all__ = [
+    "NO_NAMES",
+    "from_astropy",
+    "from_pandas",
+    "is_list",
+    "leaf_names",
+    "name_of",
+    "tidy",
+    "to_frame",
+    "unit_of",
+    "with_metadata",
+    "with_name",
+    "with_units",
+]
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -60,17 +38,20 @@ def tidy(table: pa.Table) -> pa.Table:
 
     A struct of lists or a list of structs (the nested column of a HATS catalogue) becomes one list column for
     each of its fields. Where two columns end up with one name, the first stays, and one that had that name
-    from the start goes before one that was renamed. Schema metadata stay.
+    from the start goes before one that was renamed. Metadata of the schema and of the fields stay.
     """
     columns: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     exact = set(table.column_names)
-    for original, column in zip(table.column_names, table.columns, strict=True):
-        name = original.strip().lower()
-        if name != original and name in exact:
+    for field, column in zip(table.schema, table.columns, strict=True):
+        name = field.name.strip().lower()
+        if name != field.name and name in exact:
             continue
         for key, values in _spread(name, column):
-            columns.setdefault(key, values)
-    return pa.table(columns).replace_schema_metadata(table.schema.metadata)
+            if key not in columns:
+                columns[key], metadata[key] = values, field.metadata
+    fields = [pa.field(name, values.type, metadata=metadata[name]) for name, values in columns.items()]
+    return pa.table(list(columns.values()), schema=pa.schema(fields, metadata=table.schema.metadata))
 
 
 def leaf_names(schema: pa.Schema) -> dict[str, str]:
@@ -116,6 +97,47 @@ def one_chunk(column: pa.ChunkedArray) -> Any:
     return array
 
 
+# ---------------------------------------------------------------------- what a column declares
+NO_NAMES = b"no_names"
+"""Key of the schema metadata of a table whose columns had no names (they are called column1, column2, ...)."""
+
+_NAME = b"table_name"
+
+
+def with_metadata(table: pa.Table, name: str, metadata: Mapping[str, str]) -> pa.Table:
+    """The table with entries added to the metadata of one field."""
+    place = table.column_names.index(name)
+    field = table.schema.field(place)
+    new = {**(field.metadata or {}), **{key.encode(): text.encode() for key, text in metadata.items()}}
+    return table.set_column(place, field.with_metadata(new), table.column(place))
+
+
+def with_units(table: pa.Table, units: Mapping[str, str]) -> pa.Table:
+    """The table with ``unit`` in the metadata of these fields."""
+    for name, unit in units.items():
+        if name in table.column_names:
+            table = with_metadata(table, name, {"unit": unit})
+    return table
+
+
+def unit_of(table: pa.Table, name: str) -> str | None:
+    """The unit that a column declares, None where it declares none."""
+    text = (table.schema.field(name).metadata or {}).get(b"unit")
+    return None if text is None else str(text.decode(errors="replace"))
+
+
+def with_name(table: pa.Table, name: str | None) -> pa.Table:
+    """The table with a name of its own in the schema metadata (a file may hold several)."""
+    if not name:
+        return table
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _NAME: name.encode()})
+
+
+def name_of(table: pa.Table) -> str:
+    """The name that :func:`with_name` gave, else nothing."""
+    return str((table.schema.metadata or {}).get(_NAME, b"").decode(errors="replace"))
+
+
 # ---------------------------------------------------------------------- pandas
 def from_pandas(frame: pd.DataFrame) -> pa.Table:
     """An Arrow table; NaN and None are missing, a named index is a column, mixed columns are text."""
@@ -149,32 +171,63 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 # ---------------------------------------------------------------------- astropy
 def from_astropy(table: Any) -> pa.Table:
-    """An Arrow table; masked entries are missing, array entries lists, Time columns Julian dates.
+    """An Arrow table; masked entries are missing, array entries lists, Time columns Julian dates, TimeDelta days.
 
-    Columns that are none of numbers, text, or lists of them (coordinates, images) are left out.
+    Units stand in the metadata of the field (``unit``), as astropy writes them; a Time column has ``unit`` d,
+    ``time_format`` jd and its ``time_scale``. Columns that are none of numbers, text, or lists of them (coordinates,
+    images) are left out.
     """
-    columns = {name: _astropy_column(table[name]) for name in table.colnames}
-    return pa.table({name: array for name, array in columns.items() if array is not None})
+    arrays, fields = [], []
+    for name in table.colnames:
+        array = _astropy_column(table[name])
+        if array is not None:
+            arrays.append(array)
+            fields.append(pa.field(name, array.type, metadata=_astropy_metadata(table[name])))
+    return pa.table(arrays, schema=pa.schema(fields))
+
+
+def _astropy_metadata(column: Any) -> dict[str, str] | None:
+    if hasattr(column, "jd"):
+        if hasattr(column, "mjd"):
+            return {"unit": "d", "time_format": "jd", "time_scale": str(column.scale)}
+        return {"unit": "d"}  # a TimeDelta
+    unit = getattr(column, "unit", None)
+    text = "" if unit is None else str(unit.to_string() if hasattr(unit, "to_string") else unit).strip()
+    return {"unit": text} if text else None
 
 
 def _astropy_column(column: Any) -> Any:
     if hasattr(column, "jd"):
-        return pa.array(np.asarray(column.jd, np.float64))
-    values = np.ma.asarray(column)
+        days = column.jd
+        hidden = np.broadcast_to(np.asarray(getattr(column, "mask", False)), np.shape(days))
+        return _numbers(np.ma.array(np.asarray(getattr(days, "unmasked", days), np.float64), mask=hidden))
+    if not hasattr(column, "dtype"):
+        return None
+    if hasattr(column, "unmasked"):  # a masked Quantity
+        values = np.ma.array(np.asarray(column.unmasked), mask=np.asarray(column.mask))
+    elif hasattr(column, "to_value"):  # a Quantity
+        values = np.ma.asarray(np.asarray(column))
+    else:
+        values = np.ma.asarray(column)
     if values.dtype.kind == "O":
         return _objects([None if np.ma.is_masked(value) and np.ndim(value) == 0 else value for value in values])
+    return _numbers(values)
+
+
+def _numbers(values: Any) -> Any:
     if values.ndim == 1:
         return _plain(values)
     if values.ndim == 2:
+        flat = _plain(values.reshape(-1))
         offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
-        return pa.LargeListArray.from_arrays(pa.array(offsets), _plain(values.reshape(-1)))
+        return None if flat is None else pa.LargeListArray.from_arrays(pa.array(offsets), flat)
     return None
 
 
 def _plain(values: Any) -> Any:
     data, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
     if data.dtype.kind == "S":
-        data = np.char.decode(data, "utf-8")
+        data = np.char.decode(data, "utf-8", "replace")
     if data.dtype.kind == "U":
         return pa.array([None if hidden else str(value) for value, hidden in zip(data, mask, strict=True)], pa.string())
     if data.dtype.kind not in "biuf":
@@ -185,7 +238,7 @@ def _plain(values: Any) -> Any:
 def _objects(values: Sequence[Any]) -> Any:
     """Text, numbers with None, or arrays of varying length: object columns of VOTable, FITS and ECSV files."""
     if all(value is None or isinstance(value, (str, bytes)) for value in values):
-        text = [value.decode() if isinstance(value, bytes) else value for value in values]
+        text = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
         return pa.array(text, pa.string())
     if all(np.ndim(value) == 0 for value in values):
         return from_pandas(pd.DataFrame({"entries": values}, dtype=object))["entries"]
