@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from photfeh.core.threads import in_parts
 
-__all__ = ["cache_folder", "kernel", "over_stars", "sources"]
+__all__ = ["cache_folder", "kernel", "over_stars", "row_products", "sources"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = npt.NDArray[Any]
@@ -120,3 +120,25 @@ def _caching_in(folder: Path | None) -> Iterator[bool]:
         yield folder is not None
     finally:
         _config.CACHE_DIR = before
+
+
+# --- sums -----------------------------------------------------------------------------------------------------
+
+
+def row_products(rows: Array, weights: Array) -> Array:
+    """Rows @ weights, (N, F), (F,) -> (N,), each row summed by itself and in one order, in float64.
+
+    What the matrix libraries give for a row depends in its last bits on how many others there are.
+    """
+    out = np.empty(len(rows))
+    over_stars(_fill_products, len(rows), (rows, weights), (out,))
+    return out
+
+
+@kernel()
+def _fill_products(first: int, last: int, rows: Array, weights: Array, out: Array) -> None:
+    for i in range(first, last):
+        total = 0.0
+        for j in range(rows.shape[1]):
+            total += rows[i, j] * weights[j]
+        out[i] = total

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core.errors import BadInput
+from photfeh.core.kernels import row_products
 from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
 from photfeh.samples.sequences import Sequences
 
@@ -155,8 +156,7 @@ class Calibration:
     def local_scale(self, X: Sequences, sigma: FloatArray) -> FloatArray:
         """Relative error size of each star [dex], shape (N,)."""
         z = self._standardised(X, sigma)
-        # einsum, not BLAS: a star's value must not depend on its neighbours
-        log_scale = self.coefficients[0] + np.einsum("nf,f->n", z, np.array(self.coefficients[1:]))
+        log_scale = self.coefficients[0] + row_products(z, np.array(self.coefficients[1:]))
         return np.asarray(self.shrink * np.exp(np.clip(log_scale, self.low, self.high)))
 
     def error(self, X: Sequences, sigma: FloatArray) -> FloatArray:

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from photfeh.models.base import once
-from photfeh.models.loop import Batch, usable_device
+from photfeh.models.kernels.ridge_curve import ridge_curves
+from photfeh.models.loop import Batch, equal_chunks, usable_device
 from photfeh.models.network import Network
 from photfeh.samples.sequences import Sequences
 
@@ -131,24 +133,17 @@ class CircularModule(nn.Module):
         return torch.as_tensor(self.dense(self.dropout(nn.functional.gelu(self.hidden(self.dropout(pooled))))))
 
 
-_SIZE, _CHUNK = 3, 256
+_SIZE, _CHUNK = 3, 64
 """The channel of :class:`RidgeCurve` that has a unit, and how many stars are predicted at a time."""
 
 
 def _ridge_curves(X: Sequences, n_harmonics: int, n_grid: int) -> Tensor:
     """Curves (N, 5, G) of stars, magnitudes as they are."""
-    maker = RidgeCurve(n_harmonics, n_grid)
-    lengths = torch.as_tensor(X.lengths)
-    order = torch.argsort(lengths, stable=True)
-    parts = []
-    for begin in range(0, len(X), _CHUNK):
-        rows = order[begin : begin + _CHUNK]
-        longest = max(int(lengths[rows].max()), 1)
-        values = X.values[rows.numpy(), :longest]
-        phase = values[..., 1] / X.feature("period")[rows.numpy(), None]
-        mask = torch.arange(longest) < lengths[rows, None]
-        parts.append(maker(torch.as_tensor(phase, dtype=torch.float32), torch.as_tensor(values[..., 0]), mask))
-    return torch.cat(parts)[torch.argsort(order)]
+    module = RidgeCurve(n_harmonics, n_grid)
+    phase = (X.values[..., 1] / X.feature("period")[:, None]).astype(np.float32)
+    mag, precision = X.values[..., 0], module.precision.numpy()
+    made = ridge_curves(phase, mag, X.lengths, precision=precision, n_grid=n_grid, rounds=module.rounds)
+    return torch.from_numpy(made)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -192,12 +187,11 @@ class Circular(Network):
         module = cast(CircularModule, self.module_.to(device).eval())
         parts = []
         with torch.inference_mode():
-            for begin in range(0, len(X), _CHUNK):
-                rows = slice(begin, begin + _CHUNK)
-                x = curves[rows].to(device, copy=True)
+            for rows in equal_chunks(len(X), _CHUNK):
+                x = curves[rows].to(device)
                 x[:, _SIZE] -= unit
                 parts.append(module.read(x, extra[rows].to(device)).cpu())
-        return torch.cat(parts)
+        return torch.cat(parts)[: len(X)]
 
     def augmentation(self) -> Callable[[Batch, torch.Generator], Batch]:
         """Thinning and rotation of every batch."""

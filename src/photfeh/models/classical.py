@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
 from photfeh.core.errors import UnknownName
-from photfeh.core.kernels import kernel, over_stars
+from photfeh.core.kernels import kernel, over_stars, row_products
 from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.models.trees import flat_trees, walk_trees
@@ -70,10 +70,7 @@ class RidgeFourier(_Scaled):
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         products = _products(np.clip(self._scaled(X.shape()), -6.0, 6.0), self.degree)
-        # einsum, not BLAS: the sum of one star must not depend on how many others are in the batch
-        mean = self._unscaled(
-            np.einsum("nf,f->n", products, self.arrays_["coefficients"]) + self.arrays_["intercept"][0]
-        )
+        mean = self._unscaled(row_products(products, self.arrays_["coefficients"]) + self.arrays_["intercept"][0])
         return mean, np.full(len(X), self.notes_["sigma"])
 
 

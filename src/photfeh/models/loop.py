@@ -196,22 +196,46 @@ def fit_network(
     return result
 
 
+_CHUNK, _STEPS = 128, 16
+"""Stars that are predicted at a time, and the multiple to which their numbers of steps are rounded up."""
+
+
 def predict_network(
-    module: nn.Module, batch: Batch, *, device: str = "cpu", precision: str = "float32", chunk: int = 128
+    module: nn.Module, batch: Batch, *, device: str = "cpu", precision: str = "float32", chunk: int = _CHUNK
 ) -> Tensor:
-    """Outputs (N, 1) or (N, 2) on the CPU, in chunks of stars of like length, without gradients."""
+    """Outputs (N, 1) or (N, 2) on the CPU, in chunks of stars of like length, without gradients.
+
+    The libraries behind a module round by the shape of what they get. So every chunk has one size, filled up by stars
+    that are thrown away, and as many steps as the star itself decides, rounded up: its output is the same to the last
+    bit alone, in any batch and in any order.
+    """
     usable_device(device)
     module.to(device).eval()
     if not len(batch):
         return torch.zeros(0, 1)
-    order = torch.argsort(batch.lengths, stable=True)
+    most = batch.values.shape[1]
+    steps = (batch.lengths.clamp(min=1) + _STEPS - 1).div(_STEPS, rounding_mode="floor").mul(_STEPS).clamp(max=most)
+    places, parts = [], []
     with torch.inference_mode(), _autocast(device, precision):
-        parts = []
-        for begin in range(0, len(order), chunk):
-            part = batch.rows(order[begin : begin + chunk]).to(device)
-            parts.append(module(part.values, part.lengths, part.extra).float().cpu())
-        output = torch.cat(parts)
-        return output[torch.argsort(order)]
+        for n_steps in steps.unique().tolist():
+            here = torch.nonzero(steps == n_steps)[:, 0]
+            for rows in equal_chunks(len(here), chunk - 1):
+                part = batch.rows(here[torch.cat([rows, rows[:1]])])
+                lengths = part.lengths.clone()
+                lengths[-1] = n_steps  # the last one is thrown away; modules cut at the longest star
+                values = part.values[:, :n_steps].to(device)
+                parts.append(module(values, lengths.to(device), part.extra.to(device)).float().cpu()[:-1])
+            places.append(here)
+            parts[-1] = parts[-1][: (len(here) - 1) % (chunk - 1) + 1]
+    output = torch.cat(parts)
+    return output[torch.argsort(torch.cat(places))]
+
+
+def equal_chunks(n: int, size: int) -> Iterator[Tensor]:
+    """The numbers 0..n - 1 in chunks of one size; the last chunk is filled up with its first number."""
+    for begin in range(0, n, size):
+        rows = torch.arange(begin, begin + size)
+        yield torch.where(rows < n, rows, begin)
 
 
 def _one_epoch(

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 
 from photfeh.core.errors import BadInput
-from photfeh.core.kernels import kernel, over_stars
+from photfeh.core.kernels import kernel, over_stars, row_products
 from photfeh.core.types import Float32Array, FloatArray, IntArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.samples.sequences import Sequences
@@ -68,8 +68,7 @@ class MiniRocket(Regressor):
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         if X.mask.shape[1] != self.notes_["n_steps"]:
             raise BadInput(f"this MiniRocket was fitted to {self.notes_['n_steps']} steps, found {X.mask.shape[1]}.")
-        # einsum, not BLAS: the sum of one star must not depend on how many others are in the batch
-        mean = np.einsum("nf,f->n", self._design(X), self.arrays_["coefficients"]) + self.arrays_["intercept"][0]
+        mean = row_products(self._design(X), self.arrays_["coefficients"]) + self.arrays_["intercept"][0]
         return mean, np.full(len(X), self.notes_["sigma"])
 
 
