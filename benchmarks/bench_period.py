@@ -13,10 +13,10 @@ import argparse
 import importlib.util
 import time
 
-import numba
 import numpy as np
 from astropy.timeseries import LombScargle
 
+from photfeh.core.threads import number_of_threads
 from photfeh.signal.period import find_periods, refine_periods
 from photfeh.simulation.survey import simulate
 
@@ -56,9 +56,7 @@ def main():
     one = curves[:1]
     find_periods(one.offsets, one.time, one.mag, one.mag_error)
     refine_periods(one.offsets, one.time, one.mag, one.mag_error, true[:1])
-    print(
-        f"{len(curves):,} stars, median {np.median(curves.n_epochs):.0f} epochs, {numba.get_num_threads()} threads:\n"
-    )
+    print(f"{len(curves):,} stars, median {np.median(curves.n_epochs):.0f} epochs, {number_of_threads()} threads:\n")
     print("| | stars | stars/s | CPU ms/star | times find_periods | RRab found | RRc found |")
     print("|---|---|---|---|---|---|---|")
     rrab = (sky.stars["type"] == "RRab").to_numpy()

@@ -133,7 +133,9 @@ def assert_the_others_are_untouched(bad: list[Star], periods: str, alone: Measur
 def test_all_bad_stars_at_once(periods, alone):
     found = assert_the_others_are_untouched(list(BAD.values()), periods, alone[periods])
     measured = found.table["scatter"].notna()
-    assert np.isfinite(found.table.loc[measured, ["a1", "a1_error", "zero_point", "peak_to_peak", "snr"]]).all(axis=None)
+    assert np.isfinite(found.table.loc[measured, ["a1", "a1_error", "zero_point", "peak_to_peak", "snr"]]).all(
+        axis=None
+    )
     assert (found.table.loc[~measured, "flag"] > 0).all()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +14,7 @@ from scipy.interpolate import make_smoothing_spline
 from scipy.optimize import minimize_scalar
 
 from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.threads import limited
 from photfeh.signal._periodic_spline import MAX_EDF_SHARE, STIFFEST, SUPPLEST
 from photfeh.signal.founding import minimise
 from photfeh.signal.spline import CRITERIA, smooth_founding, smooth_periodic
@@ -413,12 +413,9 @@ def test_a_star_is_the_same_alone_and_in_any_company_and_thread(smooth):
     stars = simulated(40, (0, 50), (0.01, 0.1), seed=13)
     offsets, x, y, w = ragged(stars)
     together = smooth(offsets, x, y, weights=w)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        np.testing.assert_array_equal(smooth(offsets, x, y, weights=w).y, together.y)
-    finally:
-        numba.set_num_threads(threads)
+    for threads in (1, 3):
+        with limited(threads):
+            np.testing.assert_array_equal(smooth(offsets, x, y, weights=w).y, together.y)
     for i, (xi, yi, wi) in enumerate(stars):
         alone = smooth([0, len(xi)], xi, yi, weights=wi)
         np.testing.assert_array_equal(alone.y[0], together.y[i])

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator
 
 from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.threads import after_fork
 from photfeh.core.types import FloatArray
 from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
@@ -71,6 +72,7 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
             if lengths differ, a label or weight is not finite, a weight is negative, a star has no valid step, or the
             model cannot read this representation.
         """
+        after_fork()
         target, weight = self._checked(X, y, sample_weight)
         used = weight > 0
         self._fit(X[used], target[used], weight[used], tune)
@@ -85,6 +87,7 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "arrays_"):
             raise BadInput(f"this {type(self).__name__} is not fitted; call fit first.")
         self._readable(X)
+        after_fork()
         mean, sigma = np.full(len(X), np.nan), np.full(len(X), np.nan)
         valid = X.mask.any(axis=1)
         if valid.any():

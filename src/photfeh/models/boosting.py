@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 
 from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
-from photfeh.models.classical import walk_trees
+from photfeh.models.trees import flat_trees, walk_trees
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["GradientBoosting"]
@@ -57,8 +57,7 @@ class GradientBoosting(Regressor):
         ).fit(design, y, sample_weight=weight)
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
-        names = ("root", "left", "right", "feature", "threshold", "value")
-        mean, _ = walk_trees(X.shape(), *(self.arrays_[name] for name in names))
+        mean, _ = walk_trees(X.shape(), self.arrays_)
         # the walk gives the mean over trees; boosting adds them up
         total = self.arrays_["baseline"][0] + len(self.arrays_["root"]) * mean
         return total, np.full(len(X), self.notes_["sigma"])
@@ -67,16 +66,12 @@ class GradientBoosting(Regressor):
 def _flat_nodes(boosting: HistGradientBoostingRegressor) -> dict[str, npt.NDArray[np.generic]]:
     """All trees one after the other; a leaf has no child, -1."""
     trees = [predictor.nodes for (predictor,) in boosting._predictors]
-    start = np.cumsum([0] + [len(tree) for tree in trees])
-    nodes = np.concatenate(trees)
-    offset = np.repeat(start[:-1], np.diff(start))
-    leaf = nodes["is_leaf"].astype(bool)
-    return {
-        "root": start[:-1].astype(np.int64),
-        "left": np.where(leaf, -1, nodes["left"] + offset).astype(np.int64),
-        "right": np.where(leaf, -1, nodes["right"] + offset).astype(np.int64),
-        "feature": nodes["feature_idx"].astype(np.int64),
-        "threshold": nodes["num_threshold"].astype(np.float64),
-        "value": nodes["value"].astype(np.float64),
-        "baseline": np.asarray(boosting._baseline_prediction, np.float64).ravel(),
-    }
+    leaf = [tree["is_leaf"].astype(bool) for tree in trees]
+    flat = flat_trees(
+        left=[np.where(end, -1, tree["left"].astype(np.int64)) for end, tree in zip(leaf, trees, strict=True)],
+        right=[np.where(end, -1, tree["right"].astype(np.int64)) for end, tree in zip(leaf, trees, strict=True)],
+        feature=[tree["feature_idx"] for tree in trees],
+        threshold=[tree["num_threshold"] for tree in trees],
+        value=[tree["value"] for tree in trees],
+    )
+    return flat | {"baseline": np.asarray(boosting._baseline_prediction, np.float64).ravel()}

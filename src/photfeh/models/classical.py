@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numba
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import RidgeCV
@@ -12,11 +11,13 @@ from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
 from photfeh.core.errors import UnknownName
-from photfeh.core.types import FloatArray, IntArray
+from photfeh.core.kernels import kernel, over_stars
+from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
+from photfeh.models.trees import flat_trees, walk_trees
 from photfeh.samples.sequences import Sequences
 
-__all__ = ["RandomForest", "RidgeFourier", "SupportVector", "walk_trees"]
+__all__ = ["RandomForest", "RidgeFourier", "SupportVector"]
 
 Inputs = Literal["fourier", "sequence"]
 
@@ -138,16 +139,23 @@ def _inner_error(x: FloatArray, y: FloatArray, weight: FloatArray, c: float, gam
     return float(np.sqrt(total / weight.sum()))
 
 
-@numba.njit(parallel=True, cache=True)
 def _radial_sum(x: FloatArray, support: FloatArray, dual: FloatArray, gamma: float) -> FloatArray:
+    """sum_s dual_s exp(-gamma |x - support_s|^2) of every row of x, shape (N,)."""
     out = np.zeros(len(x))
-    for i in numba.prange(len(x)):
+    over_stars(_add_radial, len(x), (x, support, dual, gamma), (out,), least=8)
+    return out
+
+
+@kernel()
+def _add_radial(
+    first: int, last: int, x: FloatArray, support: FloatArray, dual: FloatArray, gamma: float, out: FloatArray
+) -> None:
+    for i in range(first, last):
         for s in range(len(support)):
             distance = 0.0
             for j in range(x.shape[1]):
                 distance += (x[i, j] - support[s, j]) ** 2
             out[i] += dual[s] * np.exp(-gamma * distance)
-    return out
 
 
 class RandomForest(Regressor):
@@ -178,49 +186,15 @@ class RandomForest(Regressor):
             n_jobs=1,
         ).fit(design, y, sample_weight=weight)
         trees = [tree.tree_ for tree in forest.estimators_]
-        start = np.cumsum([0] + [tree.node_count for tree in trees])
-        child = [
-            np.where(side >= 0, side + begin, -1)
-            for begin, tree in zip(start[:-1], trees, strict=True)
-            for side in (tree.children_left, tree.children_right)
-        ]
-        self.arrays_ = {
-            "root": start[:-1].astype(np.int64),
-            "left": np.concatenate(child[0::2]).astype(np.int64),
-            "right": np.concatenate(child[1::2]).astype(np.int64),
-            "feature": np.concatenate([tree.feature for tree in trees]).astype(np.int64),
-            "threshold": np.concatenate([tree.threshold for tree in trees]),
-            "value": np.concatenate([tree.value[:, 0, 0] for tree in trees]),
-        }
+        self.arrays_ = flat_trees(
+            left=[tree.children_left for tree in trees],
+            right=[tree.children_right for tree in trees],
+            feature=[tree.feature for tree in trees],
+            threshold=[tree.threshold for tree in trees],
+            value=[tree.value[:, 0, 0] for tree in trees],
+        )
         self.notes_ = {"n_inputs": int(design.shape[1])}
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         design = _inputs(X, self.inputs).astype(np.float32).astype(np.float64)
-        names = ("root", "left", "right", "feature", "threshold", "value")
-        mean, sigma = walk_trees(design, *(self.arrays_[name] for name in names))
-        return mean, sigma
-
-
-@numba.njit(parallel=True, cache=True)
-def walk_trees(
-    x: FloatArray,
-    root: IntArray,
-    left: IntArray,
-    right: IntArray,
-    feature: IntArray,
-    threshold: FloatArray,
-    value: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and spread of the leaves that each row falls into."""
-    mean, sigma = np.zeros(len(x)), np.zeros(len(x))
-    for i in numba.prange(len(x)):
-        total, squares = 0.0, 0.0
-        for t in range(len(root)):
-            node = root[t]
-            while left[node] >= 0:
-                node = left[node] if x[i, feature[node]] <= threshold[node] else right[node]
-            total += value[node]
-            squares += value[node] ** 2
-        mean[i] = total / len(root)
-        sigma[i] = np.sqrt(max(squares / len(root) - mean[i] ** 2, 0.0))
-    return mean, sigma
+        return walk_trees(design, self.arrays_)

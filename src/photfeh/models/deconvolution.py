@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor, Tune, once
 from photfeh.models.kernels.mixtures import expectation, invert, posterior
@@ -158,20 +158,32 @@ def harmonic_information(
     information (N, 2K, 2K) [mag^-2], vector (N, 2K) [mag^-1], coefficients of the ridge fit (N, 2K) [mag]
         The log likelihood of coefficients c is -c . information . c / 2 + vector . c + constant.
     """
-    return _information(phase, mag, lengths, n_harmonics, rounds)
+    n, d = len(lengths), 2 * n_harmonics
+    information, vector, coefficients = np.zeros((n, d, d)), np.zeros((n, d)), np.zeros((n, d))
+    inputs = (phase, mag, lengths, n_harmonics, rounds)
+    over_stars(_inform, n, inputs, (information, vector, coefficients), least=16)
+    return information, vector, coefficients
 
 
-@numba.njit(parallel=True, cache=True)
-def _information(
-    phase: FloatArray, mag: FloatArray, lengths: IntArray, n_harmonics: int, rounds: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    n, d = len(lengths), 2 * n_harmonics + 1
-    information, vector, coefficients = np.zeros((n, d - 1, d - 1)), np.zeros((n, d - 1)), np.zeros((n, d - 1))
+@kernel()
+def _inform(
+    first: int,
+    last: int,
+    phase: FloatArray,
+    mag: FloatArray,
+    lengths: IntArray,
+    n_harmonics: int,
+    rounds: int,
+    information: FloatArray,
+    vector: FloatArray,
+    coefficients: FloatArray,
+) -> None:
+    d = 2 * n_harmonics + 1
     penalty = np.zeros(d)
     penalty[0] = 1e-3
     for k in range(1, n_harmonics + 1):
         penalty[2 * k - 1 : 2 * k + 1] = k**3 / 0.2**2  # prior standard deviation 0.2 k^-1.5 mag
-    for star in numba.prange(n):
+    for star in range(first, last):
         m = lengths[star]
         if m == 0:
             continue
@@ -213,4 +225,3 @@ def _information(
             vector[star, i] = (right[i + 1] - gram[0, i + 1] * right[0] / total) / noise**2
             for j in range(d - 1):
                 information[star, i, j] = (gram[i + 1, j + 1] - gram[0, i + 1] * gram[0, j + 1] / total) / noise**2
-    return information, vector, coefficients

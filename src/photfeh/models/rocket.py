@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar
 
-import numba
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
 from photfeh.core.errors import BadInput
+from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import Float32Array, FloatArray, IntArray
 from photfeh.models.base import Regressor, Tune
 from photfeh.samples.sequences import Sequences
@@ -111,14 +111,14 @@ def fit_biases(
     level = np.arange(1, len(KERNELS) * counts.sum() + 1) * (np.sqrt(5.0) + 1.0) / 2.0 % 1.0
     parts, begin = [], 0
     for dilation, count in zip(dilations, counts, strict=True):
-        for kernel in range(len(KERNELS)):
-            response = convolve(curves[rng.integers(len(curves))], dilation, kernel, circular)
+        for which in range(len(KERNELS)):
+            response = convolve(curves[rng.integers(len(curves))], dilation, which, circular)
             parts.append(np.quantile(response, level[begin : begin + count]))
             begin += count
     return np.concatenate(parts).astype(np.float32)
 
 
-@numba.njit(cache=True)
+@kernel()
 def _shifted(x: Float32Array, dilation: int, circular: bool) -> Float32Array:
     """The nine dilated shifts of a curve (9, T), wrapped around or filled with zeros."""
     n = len(x)
@@ -133,7 +133,7 @@ def _shifted(x: Float32Array, dilation: int, circular: bool) -> Float32Array:
     return out
 
 
-@numba.njit(cache=True)
+@kernel()
 def convolve(x: Float32Array, dilation: int, kernel: int, circular: bool) -> Float32Array:
     """Convolution (T,) of a curve (T,) with one dilated kernel."""
     shifted = _shifted(x, dilation, circular)
@@ -142,7 +142,6 @@ def convolve(x: Float32Array, dilation: int, kernel: int, circular: bool) -> Flo
     return response
 
 
-@numba.njit(parallel=True, cache=True)
 def positive_proportions(
     curves: Float32Array, dilations: IntArray, counts: IntArray, biases: Float32Array, circular: bool
 ) -> Float32Array:
@@ -150,21 +149,35 @@ def positive_proportions(
 
     Without wrapping, every second kernel looks only at steps where it does not reach beyond the ends.
     """
-    n, steps = curves.shape
-    out = np.empty((n, len(biases)), np.float32)
-    for star in numba.prange(n):
+    out = np.empty((len(curves), len(biases)), np.float32)
+    over_stars(_fill_proportions, len(curves), (curves, dilations, counts, biases, circular), (out,), least=1)
+    return out
+
+
+@kernel()
+def _fill_proportions(
+    first: int,
+    last: int,
+    curves: Float32Array,
+    dilations: IntArray,
+    counts: IntArray,
+    biases: Float32Array,
+    circular: bool,
+    out: Float32Array,
+) -> None:
+    steps = curves.shape[1]
+    for star in range(first, last):
         feature = 0
         for d in range(len(dilations)):
             shifted = _shifted(curves[star], dilations[d], circular)
             total = shifted.sum(axis=0)
-            for kernel in range(len(KERNELS)):
-                i, j, k = KERNELS[kernel]
+            for which in range(len(KERNELS)):
+                i, j, k = KERNELS[which]
                 response = np.float32(3.0) * (shifted[i] + shifted[j] + shifted[k]) - total
-                edge = 0 if circular or (d + kernel) % 2 == 0 else 4 * dilations[d]
+                edge = 0 if circular or (d + which) % 2 == 0 else 4 * dilations[d]
                 for _ in range(counts[d]):
                     above = 0
                     for t in range(edge, steps - edge):
                         above += response[t] > biases[feature]
                     out[star, feature] = above / (steps - 2 * edge)
                     feature += 1
-    return out

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from photfeh.core.errors import BadInput
+from photfeh.core.threads import after_fork
 from photfeh.core.types import FloatArray
 from photfeh.models.attention import AttentionPooling, CentredNetwork, attend, phase_waves, step_mask
 from photfeh.models.kernels import fused
@@ -187,6 +188,7 @@ class Seq2Seq(CentredNetwork):
         BadInput
             if a star has no valid step or no finite features; names it.
         """
+        after_fork()
         zero, weight = self._checked(X, np.zeros(len(X)), None)
         learner = clone(self)  # what this object was fitted to stays as it is
         learner._learn_scales(X, zero, weight)
@@ -207,6 +209,7 @@ class Seq2Seq(CentredNetwork):
         if not hasattr(self, "arrays_"):
             raise BadInput("this Seq2Seq is not fitted; call fit first.")
         self._readable(X)
+        after_fork()
         batch = self._batch(X)
         module = DrawnCurve(cast(Seq2SeqModule, self.module_))
         drawn = predict_network(module, batch, device=self.device, precision=self.precision)

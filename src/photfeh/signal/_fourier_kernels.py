@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from photfeh.core.kernels import kernel
 from photfeh.core.types import FloatArray, IntArray
 
 __all__ = ["MIN_POINTS", "fit_all", "ridge_all"]
@@ -22,7 +22,7 @@ _FULL = 21  # columns of ten harmonics
 _DECLINE = 0.6  # ratio of successive amplitudes from the third on, rms over RRab and RRc (docs/simulation.md)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _design_row(phase: float, size: int, row: FloatArray) -> None:
     """1, cos, sin of every harmonic by the angle-addition recurrence."""
     c1, s1 = math.cos(2 * math.pi * phase), math.sin(2 * math.pi * phase)
@@ -32,7 +32,7 @@ def _design_row(phase: float, size: int, row: FloatArray) -> None:
         row[j + 1] = row[j - 1] * c1 + row[j - 2] * s1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _normal_matrix(
     design: FloatArray, mag: FloatArray, weight: FloatArray, matrix: FloatArray, rhs: FloatArray
 ) -> float:
@@ -54,7 +54,7 @@ def _normal_matrix(
     return total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _cholesky(matrix: FloatArray) -> int:
     """Factor the lower triangle in place; return how many leading rows could be factored."""
     size = int(matrix.shape[0])
@@ -72,7 +72,7 @@ def _cholesky(matrix: FloatArray) -> int:
     return size
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _forward(factor: FloatArray, rhs: FloatArray, size: int, out: FloatArray) -> None:
     for i in range(size):
         value = rhs[i]
@@ -81,7 +81,7 @@ def _forward(factor: FloatArray, rhs: FloatArray, size: int, out: FloatArray) ->
         out[i] = value / factor[i, i]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _backward(factor: FloatArray, z: FloatArray, size: int, out: FloatArray) -> None:
     for i in range(size - 1, -1, -1):
         value = z[i]
@@ -90,7 +90,7 @@ def _backward(factor: FloatArray, z: FloatArray, size: int, out: FloatArray) -> 
         out[i] = value / factor[i, i]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _best_order(z: FloatArray, total: float, effective: float, n_used: int, highest: int, lowest: int) -> int:
     """Order of least BIC = n ln(RSS / n) + p ln n, RSS(K) = m'Wm - |z_1..p|^2 from one factorisation."""
     best, best_score = 0, np.inf
@@ -109,7 +109,7 @@ def _best_order(z: FloatArray, total: float, effective: float, n_used: int, high
     return best
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _supported_order(ordered: FloatArray, max_order: int) -> int:
     """Highest order that count and gaps of the phases can carry: 2K + 2 <= n and no harmonic shorter than the gap."""
     n = len(ordered)
@@ -119,7 +119,7 @@ def _supported_order(ordered: FloatArray, max_order: int) -> int:
     return max(1, min(max_order, (n - 2) // 2, int(1.0 / max(gap, 1e-3))))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _robust_weights(residual: FloatArray, scale: float, tukey: bool, out: FloatArray) -> None:
     for p in range(len(residual)):
         u = abs(residual[p]) / scale
@@ -130,7 +130,7 @@ def _robust_weights(residual: FloatArray, scale: float, tukey: bool, out: FloatA
             out[p] = 1.0 if u < _HUBER else _HUBER / u
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _residual_scale(residual: FloatArray, parameters: int) -> float:
     """1.4826 MAD, widened for the degrees of freedom that the fit has used up."""
     n = len(residual)
@@ -138,7 +138,7 @@ def _residual_scale(residual: FloatArray, parameters: int) -> float:
     return max(1.4826 * float(np.median(np.abs(residual))) * used, 1e-6)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _extremes(coefficients: FloatArray, size: int) -> tuple[float, float]:
     """Peak-to-peak and phase of maximum light (least magnitude), on 200 phases refined by a parabola."""
     grid = 200
@@ -155,7 +155,7 @@ def _extremes(coefficients: FloatArray, size: int) -> tuple[float, float]:
     return curve[high] - curve[low], ((low + step) / grid) % 1.0
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _fit_one(
     phase: FloatArray,
     mag: FloatArray,
@@ -230,7 +230,7 @@ def _fit_one(
     return order if whole and peak_to_peak > 1e-12 * max(abs(centre), 1.0) else 0
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _without_overshoot(
     mag: FloatArray,
     robust: FloatArray,
@@ -252,7 +252,7 @@ def _without_overshoot(
     return order
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _coefficient_variance(residual: FloatArray, weight: FloatArray, robust: FloatArray, used: int) -> float:
     """The factor s^2 of the covariance s^2 (X'WX)^-1 of Tukey's estimate: Huber & Ronchetti (2009), eq. 7.81 to 7.83.
 
@@ -271,14 +271,14 @@ def _coefficient_variance(residual: FloatArray, weight: FloatArray, robust: Floa
     return square / max(effective - used, 1.0) * (correction * effective / (n * slope)) ** 2
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _student_factor(freedom: float) -> float:
     """Ratio of the central 68.3 % interval of Student's t to the Gaussian one (Cornish-Fisher series; within 2 %)."""
     inverse = 1.0 / max(freedom, 1.0)
     return 1.0 + inverse * (0.5 + inverse * (0.25 + inverse * 0.0625))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _fill_covariance(factor: FloatArray, used: int, variance: float, covariance: FloatArray) -> None:
     """``variance`` times the leading block of (X'WX)^-1, zero beyond the order."""
     unit, half, column = np.zeros(used), np.zeros(used), np.zeros(used)
@@ -292,7 +292,7 @@ def _fill_covariance(factor: FloatArray, used: int, variance: float, covariance:
         covariance[:kept, j] = variance * column[:kept]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _omitted_variances(solution: FloatArray, order: int, highest: int, n: int, variance: float) -> FloatArray:
     """Prior variance of the coefficients of each harmonic beyond the order, which every RR Lyrae has.
 
@@ -310,7 +310,7 @@ def _omitted_variances(solution: FloatArray, order: int, highest: int, n: int, v
     return omitted
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _add_truncation(
     phase: FloatArray, weight: FloatArray, factor: FloatArray, order: int, omitted: FloatArray, covariance: FloatArray
 ) -> None:
@@ -332,8 +332,10 @@ def _add_truncation(
                 covariance[a, b] += omitted[(i - used) // 2] * leak[a] * leak[b]
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@kernel()
 def fit_all(
+    first: int,
+    last: int,
     offsets: IntArray,
     phase: FloatArray,
     mag: FloatArray,
@@ -345,7 +347,7 @@ def fit_all(
     summary: FloatArray,
     weight: FloatArray,
 ) -> None:
-    for i in numba.prange(len(offsets) - 1):
+    for i in range(first, last):
         begin, end = offsets[i], offsets[i + 1]
         if end - begin < MIN_POINTS:
             continue
@@ -366,8 +368,10 @@ def fit_all(
             coefficients[i], covariance[i], summary[i], weight[begin:end] = np.nan, np.nan, np.nan, 0.0
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@kernel()
 def ridge_all(
+    first: int,
+    last: int,
     offsets: IntArray,
     phase: FloatArray,
     mag: FloatArray,
@@ -377,7 +381,7 @@ def ridge_all(
     out: FloatArray,
 ) -> None:
     size = out.shape[1]
-    for i in numba.prange(len(offsets) - 1):
+    for i in range(first, last):
         begin, end = offsets[i], offsets[i + 1]
         if np.isnan(scatter[i]) or end <= begin:
             continue

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from photfeh.core.kernels import kernel
 from photfeh.core.types import FloatArray, IntArray
 
 __all__ = ["ALIASES", "MIN_EPOCHS", "refine_all", "search_all", "second_mode_all"]
@@ -26,7 +26,7 @@ _LEADING = 0.5  # least share of the explained variance that the first harmonic 
 _FLOOR = 0.03  # mag: calibration noise, modulation and the harmonics left out
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _ready_star(time: FloatArray, mag: FloatArray, mag_error: FloatArray) -> tuple[int, FloatArray]:
     """Number of usable points and rows (time from mid-baseline, weight, weight times scaled magnitude).
 
@@ -56,7 +56,7 @@ def _ready_star(time: FloatArray, mag: FloatArray, mag_error: FloatArray) -> tup
     return kept, star
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@kernel(fastmath=True)
 def _workspace(points: int, order: int) -> Workspace:
     """Rotation table, rotation of the block's first frequency, sums, normal matrix and residual fractions."""
     return (
@@ -68,7 +68,7 @@ def _workspace(points: int, order: int) -> Workspace:
     )
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _set_step(star: FloatArray, step: float, work: Workspace) -> None:
     """Rotation of every point from the first frequency of a block to each lane, for each multiple of the frequency."""
     table = work[0]
@@ -83,7 +83,7 @@ def _set_step(star: FloatArray, step: float, work: Workspace) -> None:
                 table[k, 0, p, lane], table[k, 1, p, lane] = a * c[lane] - b * s[lane], b * c[lane] + a * s[lane]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@kernel(fastmath=True)
 def _sum_block(star: FloatArray, start: float, order: int, work: Workspace) -> None:
     """Rows 2k, 2k + 1: sums of w cos, w sin of k times the frequency, k <= 2H; from row 4H + 2: of w m, k <= H.
 
@@ -124,7 +124,7 @@ def _sum_block(star: FloatArray, start: float, order: int, work: Workspace) -> N
                     b[lane] += w0 * sin0 + w1 * sin1
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@kernel(fastmath=True)
 def _fill_matrix(order: int, sums: FloatArray, matrix: FloatArray) -> None:
     """Lower triangle, row by row, of the weighted covariance of cos 1, sin 1, cos 2, ... by the product formulae."""
     for i in range(2 * order):
@@ -144,7 +144,7 @@ def _fill_matrix(order: int, sums: FloatArray, matrix: FloatArray) -> None:
                 row[lane] = 0.5 * (sign * difference[lane] + sign_total * total[lane]) - a[lane] * b[lane]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@kernel(fastmath=True)
 def _solve_block(order: int, work: Workspace) -> None:
     """Fractions of the variance left by 1..H harmonics: one Cholesky factor a lane, leading blocks for lower orders."""
     sums, matrix, left = work[2], work[3], work[4]
@@ -173,7 +173,7 @@ def _solve_block(order: int, work: Workspace) -> None:
             left[k, lane] = before - z[2 * k, lane] ** 2 - z[2 * k + 1, lane] ** 2
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _penalties(n: int, order: int) -> FloatArray:
     """Factors exp(2 K c / n), K = 1..H, with which the least residual has the least BIC; c = ln n, more for few points.
 
@@ -187,7 +187,7 @@ def _penalties(n: int, order: int) -> FloatArray:
     return factor
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _score(left: FloatArray, lane: int, factor: FloatArray, leading: float) -> float:
     """Least penalised residual over the orders in which the first harmonic leads, as in every RR Lyrae.
 
@@ -200,7 +200,7 @@ def _score(left: FloatArray, lane: int, factor: FloatArray, leading: float) -> f
     return best
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _zoom(
     star: FloatArray, middle: float, step: float, factor: FloatArray, leading: float, work: Workspace
 ) -> tuple[float, float, float]:
@@ -221,7 +221,7 @@ def _zoom(
     return start + (best + min(max(shift, -0.5), 0.5)) * step, least, max(left[len(factor) - 1, best], 0.0)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _candidates(
     star: FloatArray, low: float, high: float, step: float, factor: FloatArray, work: Workspace
 ) -> FloatArray:
@@ -245,13 +245,13 @@ def _candidates(
     return found
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@kernel()
 def search_all(
-    offsets: IntArray, time: FloatArray, mag: FloatArray, mag_error: FloatArray,
+    first: int, last: int, offsets: IntArray, time: FloatArray, mag: FloatArray, mag_error: FloatArray,
     low: float, high: float, order: int, out: FloatArray,
 ) -> None:  # fmt: skip
     """Frequency, score and residual fraction of the best candidates of each star, best first: (N, 1 + A, 3)."""
-    for i in numba.prange(len(offsets) - 1):
+    for i in range(first, last):
         here = slice(offsets[i], offsets[i + 1])
         n, star = _ready_star(time[here], mag[here], mag_error[here])
         if n < max(MIN_EPOCHS, 2 * order + 4):
@@ -274,7 +274,7 @@ def search_all(
             out[i, j] = best[rank[j]]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _polish(star: FloatArray, n: int, frequency: float, order: int) -> tuple[float, float]:
     """Frequency and its standard error by Gauss-Newton steps on frequency and series together, outliers down-weighted.
 
@@ -313,13 +313,13 @@ def _polish(star: FloatArray, n: int, frequency: float, order: int) -> tuple[flo
     return frequency, math.sqrt(variance) / span
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@kernel()
 def refine_all(
-    offsets: IntArray, time: FloatArray, mag: FloatArray, mag_error: FloatArray,
+    first: int, last: int, offsets: IntArray, time: FloatArray, mag: FloatArray, mag_error: FloatArray,
     frequency: FloatArray, reach: FloatArray, order: int, out: FloatArray,
 ) -> None:  # fmt: skip
     """Explained variance at the frequency given; refined frequency and its error where ``reach`` > 0: (N, 3)."""
-    for i in numba.prange(len(offsets) - 1):
+    for i in range(first, last):
         here = slice(offsets[i], offsets[i + 1])
         n, star = _ready_star(time[here], mag[here], mag_error[here])
         baseline = star[0].max() - star[0].min() if n > 0 else 0.0
@@ -344,7 +344,7 @@ def refine_all(
                 out[i, 1], out[i, 2] = near, error
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _sinusoid_power(time: FloatArray, value: FloatArray, low: float, high: float, step: float) -> tuple[float, float]:
     """Largest fraction of the variance that a sinusoid with free mean explains between two frequencies, and where.
 
@@ -371,16 +371,16 @@ def _sinusoid_power(time: FloatArray, value: FloatArray, low: float, high: float
     return best, where
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@kernel()
 def second_mode_all(
-    offsets: IntArray, time: FloatArray, residual: FloatArray, frequency: FloatArray, parameters: IntArray,
-    low: float, high: float, out: FloatArray,
+    first: int, last: int, offsets: IntArray, time: FloatArray, residual: FloatArray, frequency: FloatArray,
+    parameters: IntArray, low: float, high: float, out: FloatArray,
 ) -> None:  # fmt: skip
     """Frequency, explained fraction and log10 of the false-alarm probability of a second mode: (N, 3).
 
     Searched at ``low`` to ``high`` times each star's frequency, and at frequency / ``high`` to frequency / ``low``.
     """
-    for i in numba.prange(len(offsets) - 1):
+    for i in range(first, last):
         here = slice(offsets[i], offsets[i + 1])
         n = offsets[i + 1] - offsets[i]
         spare = n - parameters[i] - 3

@@ -22,8 +22,8 @@ sampled data would keep to one half.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
+from photfeh.core.kernels import kernel
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.signal._points import ready_points
 from photfeh.signal.founding.minimise import BEST, BEST_VALUE, DONE, begin, empty_state, proceed
@@ -40,8 +40,10 @@ _TRIALS = 14
 _TOLERANCE = 1e-5  # of log k
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@kernel()
 def periodic_splines(
+    first: int,
+    last: int,
     offsets: IntArray,
     x: FloatArray,
     y: FloatArray,
@@ -52,7 +54,7 @@ def periodic_splines(
     edf: FloatArray,
 ) -> None:
     """Fill ``curve`` (N, M), ``lam`` and ``edf`` (N,); rows that cannot be fitted stay as they are."""
-    for star in prange(len(offsets) - 1):
+    for star in range(first, last):
         a, b = offsets[star], offsets[star + 1]
         star_weights = weights[a:b] if len(weights) else weights
         n, points = ready_points(x[a:b], y[a:b], star_weights, MERGE, True)
@@ -60,7 +62,7 @@ def periodic_splines(
             lam[star], edf[star] = _one_star(points[0, :n], points[1, :n], points[2, :n], reml, curve[star])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _one_star(x: FloatArray, y: FloatArray, w: FloatArray, reml: bool, curve: FloatArray) -> tuple[float, float]:
     """Fill the curve of one star; returns lambda, for the weights as they were given, and edf."""
     n = len(x)
@@ -81,12 +83,12 @@ def _one_star(x: FloatArray, y: FloatArray, w: FloatArray, reml: bool, curve: Fl
     return lam * mean_weight, edf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _lambda(log_k: float, n: int) -> float:
     return float(n * np.exp(-4.0 * (np.log(2.0 * np.pi) + log_k)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _best_cut_off(
     gap: FloatArray,
     w: FloatArray,
@@ -120,7 +122,7 @@ def _best_cut_off(
     return float(search[BEST] if search[BEST_VALUE] < best_value else places[best])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _cut_off_of_edf(
     edf: float,
     low: float,
@@ -142,7 +144,7 @@ def _cut_off_of_edf(
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _criterion(
     log_k: float,
     gap: FloatArray,
@@ -174,7 +176,7 @@ def _criterion(
     return n * rss / (n - edf) ** 2, edf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _second_difference(v: FloatArray, gap: FloatArray, i: int) -> float:
     """Row i of Q v."""
     n = len(v)
@@ -183,7 +185,7 @@ def _second_difference(v: FloatArray, gap: FloatArray, i: int) -> float:
     return float((after - v[i]) / gap[i] - (v[i] - before) / (gap[i - 1] if i else gap[n - 1]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _ring(x: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The gap after each point, R and P."""
     n = len(x)
@@ -203,7 +205,7 @@ def _ring(x: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, FloatAr
     return gap, r, p
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _put(a: FloatArray, i: int, j: int, value: float) -> None:
     """Store A[i, j] of a symmetric matrix on the ring."""
     n, first, last = len(a), min(i, j), max(i, j)
@@ -213,7 +215,7 @@ def _put(a: FloatArray, i: int, j: int, value: float) -> None:
         a[first, last - first] = value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _solve(
     lam: float, r: FloatArray, p: FloatArray, qy: FloatArray, u: FloatArray, c: FloatArray
 ) -> tuple[float, float]:
@@ -239,7 +241,7 @@ def _solve(
     return edf, log_det
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _factor(u: FloatArray, c: FloatArray) -> float:
     """Eliminate all but the corner, in place (``u[i, 0]`` becomes 1 / D_i); returns the log of the product of D_i."""
     m = len(c) - 2
@@ -269,7 +271,7 @@ def _factor(u: FloatArray, c: FloatArray) -> float:
     return log_det
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _back(r: FloatArray, u: FloatArray, c: FloatArray, ss: float, st: float, tt: float) -> float:
     """Finish ``c`` and the inverse upwards from the corner; returns the trace of R B^-1 less the corner's share.
 
@@ -292,7 +294,7 @@ def _back(r: FloatArray, u: FloatArray, c: FloatArray, ss: float, st: float, tt:
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _evaluate(x: FloatArray, gap: FloatArray, g: FloatArray, c: FloatArray, curve: FloatArray) -> None:
     """The spline at the phases k / M."""
     n, size = len(x), len(curve)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from photfeh.core.kernels import kernel
 from photfeh.core.types import FloatArray
 
 __all__ = ["ready_points"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def ready_points(
     x: FloatArray, y: FloatArray, weights: FloatArray, tolerance: float, periodic: bool
 ) -> tuple[int, FloatArray]:
@@ -42,7 +42,7 @@ def ready_points(
     return n, points
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _sort(points: FloatArray, n: int) -> None:
     """Shell sort by the first row; one pass where the points are in order already."""
     gap = 1
@@ -60,7 +60,7 @@ def _sort(points: FloatArray, n: int) -> None:
         gap //= 3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _is_sorted(points: FloatArray, n: int) -> bool:
     i = 1
     while i < n and points[0, i] >= points[0, i - 1]:
@@ -68,7 +68,7 @@ def _is_sorted(points: FloatArray, n: int) -> bool:
     return i >= n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _merge(points: FloatArray, n: int, tolerance: float) -> int:
     """Join the points of every group; returns how many are left."""
     last = 0
@@ -81,14 +81,14 @@ def _merge(points: FloatArray, n: int, tolerance: float) -> int:
     return min(last + 1, n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _absorb(points: FloatArray, i: int, y: float, weight: float) -> None:
     """Add a value to point ``i``; the mean is formed from a difference, so that equal values stay exactly equal."""
     points[2, i] += weight
     points[1, i] += weight / points[2, i] * (y - points[1, i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _copy(points: FloatArray, source: int, target: int) -> None:
     for row in range(3):
         points[row, target] = points[row, source]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["plausible_points"]
 
 
-@numba.njit(parallel=True, cache=True)
 def plausible_points(
     offsets: IntArray, mag: FloatArray, mag_error: FloatArray, half_range: float = 1.5, max_error: float = 0.5
 ) -> BoolArray:
@@ -20,10 +19,24 @@ def plausible_points(
     milder outliers are left to the robust fit. Unknown errors (NaN) are accepted. Shape (M,).
     """
     keep = np.zeros(len(mag), np.bool_)
-    for i in numba.prange(len(offsets) - 1):
+    over_stars(_mark_plausible, len(offsets) - 1, (offsets, mag, mag_error, half_range, max_error), (keep,))
+    return keep
+
+
+@kernel()
+def _mark_plausible(
+    first: int,
+    last: int,
+    offsets: IntArray,
+    mag: FloatArray,
+    mag_error: FloatArray,
+    half_range: float,
+    max_error: float,
+    keep: BoolArray,
+) -> None:
+    for i in range(first, last):
         begin, end = offsets[i], offsets[i + 1]
         if end > begin:
             centre = np.median(mag[begin:end])
             for j in range(begin, end):
                 keep[j] = abs(mag[j] - centre) <= half_range and not mag_error[j] > max_error
-    return keep

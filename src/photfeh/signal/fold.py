@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numba
 import numpy as np
 
+from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import FloatArray, IntArray
 
 __all__ = ["Alignment", "align_phases", "fold_times", "max_phase_gap", "phase_coverage"]
@@ -39,31 +39,39 @@ def align_phases(offsets: IntArray, phase: FloatArray, shift: FloatArray) -> Flo
     return np.asarray(moved)
 
 
-@numba.njit(parallel=True, cache=True)
 def max_phase_gap(offsets: IntArray, phase: FloatArray) -> FloatArray:
     """Largest circular interval without a point [cycle], shape (N,); 1 for stars with fewer than two points."""
-    n = len(offsets) - 1
-    gap = np.ones(n)
-    for i in numba.prange(n):
+    gap = np.ones(len(offsets) - 1)
+    over_stars(_fill_gaps, len(gap), (offsets, phase), (gap,))
+    return gap
+
+
+def phase_coverage(offsets: IntArray, phase: FloatArray, reach: float = 0.05) -> FloatArray:
+    """Fraction of the cycle that lies within ``reach`` [cycle] of a point, shape (N,); 0 for stars without points."""
+    covered = np.zeros(len(offsets) - 1)
+    over_stars(_fill_coverage, len(covered), (offsets, phase, reach), (covered,))
+    return covered
+
+
+@kernel()
+def _fill_gaps(first: int, last: int, offsets: IntArray, phase: FloatArray, gap: FloatArray) -> None:
+    for i in range(first, last):
         ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
         if len(ordered) > 1:
             largest = 1.0 + ordered[0] - ordered[-1]
             for j in range(1, len(ordered)):
                 largest = max(largest, ordered[j] - ordered[j - 1])
             gap[i] = largest
-    return gap
 
 
-@numba.njit(parallel=True, cache=True)
-def phase_coverage(offsets: IntArray, phase: FloatArray, reach: float = 0.05) -> FloatArray:
-    """Fraction of the cycle that lies within ``reach`` [cycle] of a point, shape (N,); 0 for stars without points."""
-    n = len(offsets) - 1
-    covered = np.zeros(n)
-    for i in numba.prange(n):
+@kernel()
+def _fill_coverage(
+    first: int, last: int, offsets: IntArray, phase: FloatArray, reach: float, covered: FloatArray
+) -> None:
+    for i in range(first, last):
         ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
         if len(ordered) > 0:
             total = min(1.0 + ordered[0] - ordered[-1], 2.0 * reach)
             for j in range(1, len(ordered)):
                 total += min(ordered[j] - ordered[j - 1], 2.0 * reach)
             covered[i] = total
-    return covered

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from photfeh.core.kernels import over_stars
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal._fourier_kernels import MIN_POINTS, fit_all, ridge_all
 
@@ -130,7 +131,7 @@ def fit_fourier(
         np.full((n, 4), np.nan),
         weight,
     )
-    fit_all(offsets, phase, mag, mag_error, min(max_order, MAX_ORDER), *out)
+    over_stars(fit_all, n, (offsets, phase, mag, mag_error, min(max_order, MAX_ORDER)), out, least=32)
     order, coefficients, covariance, summary, weight = out
     rejected = np.where(order > 0, summary[:, 1], 0).astype(np.int64)
     return FourierFit(order, coefficients, covariance, summary[:, 0], rejected, summary[:, 2], summary[:, 3], weight)
@@ -170,5 +171,5 @@ def regularised_harmonics(
     precision = np.zeros(2 * n_harmonics + 1)
     precision[1::2] = precision[2::2] = (prior_amplitude * k**-prior_slope) ** -2.0
     out = np.full((len(offsets) - 1, 2 * n_harmonics + 1), np.nan)
-    ridge_all(offsets, phase, mag, point_weight, scatter, precision, out)
+    over_stars(ridge_all, len(out), (offsets, phase, mag, point_weight, scatter, precision), (out,))
     return out

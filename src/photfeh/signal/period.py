@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photfeh.core.errors import BadInput
+from photfeh.core.kernels import over_stars
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all, second_mode_all
 
@@ -109,7 +110,7 @@ def find_periods(
     if not 0 < shortest < longest < math.inf:
         raise BadInput(f"periods must rise from shortest > 0 to longest, found {shortest} to {longest}; change them.")
     out = np.full((len(curves[0]) - 1, ALIASES + 1, 3), np.nan)
-    search_all(*curves, 1.0 / longest, 1.0 / shortest, n_harmonics, out)
+    over_stars(search_all, len(out), (*curves, 1.0 / longest, 1.0 / shortest, n_harmonics), (out,), least=1)
     found = np.where(np.isfinite(out[:, :, :1]), out, np.nan)
     period, power = 1.0 / found[:, :, 0], 1.0 - found[:, :, 2]
     margin = np.diff(curves[0]) * np.log(found[:, 1, 1] / found[:, 0, 1])
@@ -129,7 +130,7 @@ def check_periods(
     frequency = _frequencies(period, len(curves[0]) - 1)
     search = find_periods(*curves, shortest=shortest, longest=longest, n_harmonics=n_harmonics)
     out = np.full((len(frequency), 3), np.nan)
-    refine_all(*curves, frequency, np.zeros(len(frequency)), n_harmonics, out)
+    over_stars(refine_all, len(frequency), (*curves, frequency, np.zeros(len(frequency)), n_harmonics), (out,), least=4)
     best, resolution = 1.0 / search.period, 1.0 / _baselines(curves[0], curves[1])
     relation = np.where(np.isfinite(best * frequency), "unrelated", "unknown").astype("<U14")
     for step in SAMPLING_FREQUENCIES:
@@ -162,7 +163,7 @@ def refine_periods(
         raise BadInput(f"reach must be positive, one number or one a star, found {reach}; 1.5 is usual.")
     wide = np.array(np.broadcast_to(wide, frequency.shape))
     out = np.full((len(frequency), 3), np.nan)
-    refine_all(*curves, frequency, wide, n_harmonics, out)
+    over_stars(refine_all, len(frequency), (*curves, frequency, wide, n_harmonics), (out,), least=4)
     return 1.0 / out[:, 1], out[:, 2] / out[:, 1] ** 2
 
 
@@ -196,16 +197,16 @@ def find_second_modes(
         (1 - power)^(degrees of freedom / 2), Zechmeister & Kuerster 2009, A&A 496, 577.
     """
     out = np.full((len(offsets) - 1, 3), np.nan)
-    second_mode_all(offsets, time, residual, _frequencies(period, len(out)), parameters, *ratios, out)
+    frequency = _frequencies(period, len(out))
+    over_stars(second_mode_all, len(out), (offsets, time, residual, frequency, parameters, *ratios), (out,), least=16)
     return 1.0 / out[:, 0], out[:, 1], out[:, 2]
 
 
 def _checked(
     offsets: npt.ArrayLike, time: npt.ArrayLike, mag: npt.ArrayLike, mag_error: npt.ArrayLike, n_harmonics: int
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    # writeable, so that the kernels are compiled for one kind of array only
-    places = np.require(offsets, np.int64, ["C", "W"])
-    columns = [np.require(column, np.float64, ["C", "W"]) for column in (time, mag, mag_error)]
+    places = np.ascontiguousarray(offsets, np.int64)
+    columns = [np.ascontiguousarray(column, np.float64) for column in (time, mag, mag_error)]
     points = len(columns[0])
     if places.ndim != 1 or len(places) == 0 or places[0] != 0 or places[-1] != points or (np.diff(places) < 0).any():
         raise BadInput(f"offsets must rise from 0 to the number of points, {points}.")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.kernels import over_stars
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.signal._periodic_spline import periodic_splines
 from photfeh.signal.founding.spline import founding_splines
@@ -92,7 +93,7 @@ def smooth_founding(
     stars = len(offsets) - 1
     grid, curve = np.full((stars, grid_points), np.nan), np.full((stars, grid_points), np.nan)
     lam, edf = np.full(stars, np.nan), np.full(stars, np.nan)
-    founding_splines(offsets, x, y, w, grid, curve, lam, edf)
+    over_stars(founding_splines, stars, (offsets, x, y, w), (grid, curve, lam, edf), least=8)
     return SplineResult(grid, curve, lam, edf, np.isfinite(lam))
 
 
@@ -150,7 +151,7 @@ def smooth_periodic(
     stars = len(offsets) - 1
     curve = np.full((stars, grid_points), np.nan)
     lam, edf = np.full(stars, np.nan), np.full(stars, np.nan)
-    periodic_splines(offsets, x, y, w, criterion == "reml", curve, lam, edf)
+    over_stars(periodic_splines, stars, (offsets, x, y, w, criterion == "reml"), (curve, lam, edf), least=16)
     grid = np.broadcast_to(np.arange(grid_points) / grid_points, curve.shape)
     return SplineResult(grid, curve, lam, edf, np.isfinite(lam))
 

@@ -11,11 +11,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from photfeh.core.errors import BadInput
+from photfeh.core.threads import in_parts
 from photfeh.models.kernels.cells import COLUMNS, ROWS
 from photfeh.models.kernels.recurrent import LANES, backward, forward
 
@@ -302,18 +300,6 @@ def _ends(lengths: Tensor | None, n: int, steps: int, dtype: Any) -> Array:
 # --- threads ----------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Threads of this process: those of a parent do not survive a fork, so the process number is asked for."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="photfeh-fused")
-
-
 def _in_threads(kernel: Callable[..., None], blocks: int, *arguments: Any) -> None:
     """Share the blocks of stars among at most ``torch.get_num_threads()`` threads; the caller is one of them."""
-    threads = max(min(torch.get_num_threads(), blocks), 1)
-    bounds = [blocks * i // threads for i in range(threads + 1)]
-    parts = list(pairwise(bounds))
-    others = [_pool(os.getpid()).submit(kernel, *arguments, part) for part in parts[1:]]
-    kernel(*arguments, parts[0])
-    for other in others:
-        other.result()
+    in_parts(blocks, lambda begin, end: kernel(*arguments, (begin, end)), threads=torch.get_num_threads())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import FloatArray
 
 __all__ = ["expectation", "invert", "posterior"]
 
 
-@numba.njit(cache=True)
+@kernel()
 def invert(matrix: FloatArray, inverse: FloatArray) -> float:
     """Inverse of a positive definite matrix (destroyed) by Cholesky; returns the logarithm of its determinant."""
     d = len(matrix)
@@ -42,7 +42,7 @@ def invert(matrix: FloatArray, inverse: FloatArray) -> float:
     return log_determinant
 
 
-@numba.njit(cache=True)
+@kernel()
 def _one_star(
     information: FloatArray,
     vector: FloatArray,
@@ -83,7 +83,6 @@ def _one_star(
         share[k] /= total
 
 
-@numba.njit(parallel=True, cache=True)
 def expectation(
     information: FloatArray,
     vector: FloatArray,
@@ -93,16 +92,39 @@ def expectation(
     precision: FloatArray,
     shift: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Sums over stars: share (K,), times mean (K, D), times second moment about ``centre``, lower half (K, D, D)."""
+    """Sums over stars: share (K,), times mean (K, D), times second moment about ``centre``, lower half (K, D, D).
+
+    Summed in blocks of stars, so that the number of threads does not change the order of a sum.
+    """
     n, d = vector.shape
-    n_components = len(log_weight)
-    n_blocks = min(64, n)
-    mass = np.zeros((n_blocks, n_components))
-    first = np.zeros((n_blocks, n_components, d))
-    second = np.zeros((n_blocks, n_components, d, d))
-    for block in numba.prange(n_blocks):
-        share, mean = np.empty(n_components), np.empty((n_components, d))
-        covariance, work = np.empty((n_components, d, d)), np.empty((d, d))
+    blocks, n_components = min(64, n), len(log_weight)
+    sums = tuple(np.zeros((blocks, n_components, *more)) for more in ((), (d,), (d, d)))
+    inputs = (information, vector, star_weight, centre, log_weight, precision, shift)
+    over_stars(_expect, blocks, inputs, sums, least=1)
+    mass, first, second = (part.sum(axis=0) for part in sums)
+    return mass, first, second
+
+
+@kernel()
+def _expect(
+    first_block: int,
+    last_block: int,
+    information: FloatArray,
+    vector: FloatArray,
+    star_weight: FloatArray,
+    centre: FloatArray,
+    log_weight: FloatArray,
+    precision: FloatArray,
+    shift: FloatArray,
+    mass: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
+) -> None:
+    n, d = vector.shape
+    n_blocks, n_components = mass.shape
+    share, mean = np.empty(n_components), np.empty((n_components, d))
+    covariance, work = np.empty((n_components, d, d)), np.empty((d, d))
+    for block in range(first_block, last_block):
         for star in range(block * n // n_blocks, (block + 1) * n // n_blocks):
             _one_star(information[star], vector[star], log_weight, precision, shift, share, mean, covariance, work)
             for k in range(n_components):
@@ -115,10 +137,8 @@ def expectation(
                     off = part * (mean[k, i] - centre[k, i])
                     for j in range(i + 1):
                         second[block, k, i, j] += off * (mean[k, j] - centre[k, j]) + part * covariance[k, i, j]
-    return mass.sum(axis=0), first.sum(axis=0), second.sum(axis=0)
 
 
-@numba.njit(parallel=True, cache=True)
 def posterior(
     information: FloatArray,
     vector: FloatArray,
@@ -127,12 +147,28 @@ def posterior(
     shift: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Mean (N, D) and variance (N, D) of each star's posterior mixture."""
-    n, d = vector.shape
-    n_components = len(log_weight)
-    mean, variance = np.zeros((n, d)), np.zeros((n, d))
-    for star in numba.prange(n):
-        share, each = np.empty(n_components), np.empty((n_components, d))
-        covariance, work = np.empty((n_components, d, d)), np.empty((d, d))
+    mean, variance = np.zeros(vector.shape), np.zeros(vector.shape)
+    inputs = (information, vector, log_weight, precision, shift)
+    over_stars(_fill_posterior, len(vector), inputs, (mean, variance), least=16)
+    return mean, variance
+
+
+@kernel()
+def _fill_posterior(
+    first: int,
+    last: int,
+    information: FloatArray,
+    vector: FloatArray,
+    log_weight: FloatArray,
+    precision: FloatArray,
+    shift: FloatArray,
+    mean: FloatArray,
+    variance: FloatArray,
+) -> None:
+    d, n_components = vector.shape[1], len(log_weight)
+    share, each = np.empty(n_components), np.empty((n_components, d))
+    covariance, work = np.empty((n_components, d, d)), np.empty((d, d))
+    for star in range(first, last):
         _one_star(information[star], vector[star], log_weight, precision, shift, share, each, covariance, work)
         for k in range(n_components):
             for i in range(d):
@@ -140,4 +176,3 @@ def posterior(
         for k in range(n_components):
             for i in range(d):
                 variance[star, i] += share[k] * (covariance[k, i, i] + (each[k, i] - mean[star, i]) ** 2)
-    return mean, variance

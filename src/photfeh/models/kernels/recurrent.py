@@ -1,10 +1,7 @@
-"""Forward and backward kernels of whole GRU and LSTM layers; the cells and their derivation are in ``_fused_cells``.
+"""Forward and backward kernels of whole GRU and LSTM layers; the cells and their derivation are in ``cells``.
 
 A block of ``LANES`` stars goes through all steps before the next block begins, so that weights and states stay in the
 first cache. Steps come in chunks, which are brought from the layout of torch, star by star, to lanes and back.
-
-The compiled kernels are cached on disk until *this* file changes: touch it after a change in ``_fused_cells`` or
-``_lanes``.
 """
 
 # numba's decorators are untyped
@@ -17,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from photfeh.core.kernels import kernel
 from photfeh.models.kernels.cells import (
     COLUMNS,
     ROWS,
@@ -135,7 +133,7 @@ def run_direction(
         last[d, star + lane] = h[:, lane]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def forward(
     x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, blocks: Any
 ) -> None:
@@ -235,7 +233,7 @@ def run_direction_back(
     add_totals(grad_b, sum_b.reshape(1, rows, LANES))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel()
 def backward(
     x: Any, lengths: Any, w_x: Any, w_h: Any, out: Any, saved: Any, grad_out: Any, grad_last: Any,
     grad_x: Any, grad_wx: Any, grad_wh: Any, grad_b: Any, lstm: bool, blocks: Any,

@@ -13,8 +13,8 @@ Moler 1977, ``fmin``), one for one: where a function has several minima, the sam
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from photfeh.core.kernels import kernel
 from photfeh.core.types import FloatArray
 
 __all__ = ["BEST", "BEST_VALUE", "DONE", "FAILED", "begin", "empty_state", "proceed"]
@@ -29,13 +29,13 @@ _SQRT_EPS = np.sqrt(2.2e-16)
 _MAX_CALLS = 500
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def empty_state() -> FloatArray:
     """Room for one minimisation."""
     return np.zeros(15)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def begin(s: FloatArray, low: float, high: float, tolerance: float) -> float:
     """Start on ``low..high``; returns the first place to evaluate. ``tolerance`` is absolute, in x."""
     s.fill(0.0)
@@ -44,7 +44,7 @@ def begin(s: FloatArray, low: float, high: float, tolerance: float) -> float:
     return float(s[ASKED])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def proceed(s: FloatArray, value: float) -> float:
     """Take the function's value at the place asked for; returns the next place, or sets ``DONE``."""
     s[COUNT] += 1
@@ -67,7 +67,7 @@ def proceed(s: FloatArray, value: float) -> float:
     return float(s[ASKED])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _shrink(s: FloatArray, x: float, value: float) -> None:
     """Narrow the bracket and rank the three best places."""
     if value <= s[BEST_VALUE]:
@@ -90,7 +90,7 @@ def _shrink(s: FloatArray, x: float, value: float) -> None:
         s[THIRD], s[THIRD_VALUE] = x, value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _parabolic_step(s: FloatArray, middle: float, tol1: float) -> bool:
     """Set the step to the minimum of the parabola through the three best places, if that is acceptable."""
     if not abs(s[LAST_STEP]) > tol1:

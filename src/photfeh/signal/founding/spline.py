@@ -18,9 +18,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
+from numba import types
 from numba.extending import intrinsic
 
+from photfeh.core.kernels import kernel
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.signal._points import ready_points
 from photfeh.signal.founding.minimise import BEST, DONE, FAILED, begin, empty_state, proceed
@@ -40,8 +41,10 @@ def _fused_multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
 _fma: Any = intrinsic(_fused_multiply_add)  # a * b + c, rounded once, as OpenBLAS computes it
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@kernel()
 def founding_splines(
+    first: int,
+    last: int,
     offsets: IntArray,
     x: FloatArray,
     y: FloatArray,
@@ -52,7 +55,7 @@ def founding_splines(
     edf: FloatArray,
 ) -> None:
     """Fill ``grid`` and ``curve`` (N, M), ``lam`` and ``edf`` (N,); rows that cannot be fitted stay as they are."""
-    for star in prange(len(offsets) - 1):
+    for star in range(first, last):
         a, b = offsets[star], offsets[star + 1]
         star_weights = weights[a:b] if len(weights) else weights
         n, points = ready_points(x[a:b], y[a:b], star_weights, 0.0, False)
@@ -60,7 +63,7 @@ def founding_splines(
             _one_star(points[0, :n], points[1, :n], points[2, :n], grid[star], curve[star], lam, edf, star)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _one_star(
     x: FloatArray,
     y: FloatArray,
@@ -91,7 +94,7 @@ def _one_star(
     edf[star] = _trace(gram, gram_penalty, best, factor, terms)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _knots(x: FloatArray) -> FloatArray:
     """Knots of the cubic B-splines: the points, with both ends repeated three times more."""
     n = len(x)
@@ -101,7 +104,7 @@ def _knots(x: FloatArray) -> FloatArray:
     return t
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _basis(t: FloatArray, interval: int, place: float, h: FloatArray) -> None:
     """The four cubic B-splines that do not vanish between knots ``interval`` and ``interval + 1`` (de Boor 1978)."""
     h[0] = 1.0
@@ -120,7 +123,7 @@ def _basis(t: FloatArray, interval: int, place: float, h: FloatArray) -> None:
             carried = following
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _design(x: FloatArray) -> FloatArray:
     """The basis of natural splines at the points (Zemlyanoy 2022, equation 2.1.7)."""
     n = len(x)
@@ -145,7 +148,7 @@ def _design(x: FloatArray) -> FloatArray:
     return a
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _divided_difference(x: FloatArray, i: int, first: int, last: int) -> float:
     """Coefficient of f(x_i) in the divided difference of f at the points first..last."""
     product = 1.0
@@ -155,7 +158,7 @@ def _divided_difference(x: FloatArray, i: int, first: int, last: int) -> float:
     return 1.0 / product
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _penalty(x: FloatArray, w: FloatArray) -> FloatArray:
     """W^-1 E: the jumps of the third derivative of every basis spline, over the weights of the points."""
     n = len(x)
@@ -173,7 +176,7 @@ def _penalty(x: FloatArray, w: FloatArray) -> FloatArray:
     return a
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _gram(left: FloatArray, right: FloatArray, w: FloatArray) -> FloatArray:
     """Upper bands of left^T W right, a symmetric product of two five-banded matrices, and three rows of zeros."""
     n = len(left)
@@ -185,7 +188,7 @@ def _gram(left: FloatArray, right: FloatArray, w: FloatArray) -> FloatArray:
     return product
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _fit(
     design: FloatArray,
     penalty: FloatArray,
@@ -214,7 +217,7 @@ def _fit(
     return float(np.sqrt(_sum_of_squares(residual)) ** 2 / n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _eliminate(design: FloatArray, penalty: FloatArray, lam: float, y: FloatArray, u: FloatArray) -> None:
     """Gaussian elimination with row exchanges (LAPACK gbtf2); ``u[i]``: diagonal, four bands, right side.
 
@@ -242,7 +245,7 @@ def _eliminate(design: FloatArray, penalty: FloatArray, lam: float, y: FloatArra
         a0, a1, a2, a3, a4, ay, b0, b1, b2, b3, b4, by = b1, b2, b3, b4, 0.0, by, c1, c2, c3, c4, 0.0, cy
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _sum_of_squares(v: FloatArray) -> float:
     """Square of the norm of v, summed as OpenBLAS does with AVX-512: in 32 lanes, then 16, then one by one."""
     n = len(v)
@@ -261,7 +264,7 @@ def _sum_of_squares(v: FloatArray) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _trace(gram: FloatArray, gram_penalty: FloatArray, lam: float, u: FloatArray, terms: FloatArray) -> float:
     """Trace of the influence matrix; NaN where X^T W X + lam X^T E is not positive definite (SciPy raises)."""
     n = len(terms)
@@ -279,7 +282,7 @@ def _trace(gram: FloatArray, gram_penalty: FloatArray, lam: float, u: FloatArray
     return trace
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _factor(u: FloatArray) -> bool:
     """Cholesky factor in place (LAPACK pbtf2), each row over its diagonal, which ``u[i, 0]`` keeps; false if none.
 
@@ -299,7 +302,7 @@ def _factor(u: FloatArray) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _invert(gram: FloatArray, u: FloatArray, terms: FloatArray) -> None:
     """Bands of the inverse (Hutchinson and de Hoog 1985), each times that element of X^T W X, into ``terms`` (n, 3).
 
@@ -316,7 +319,7 @@ def _invert(gram: FloatArray, u: FloatArray, terms: FloatArray) -> None:
         z33, z23, z13, z22, z12, z11 = z22, z12, a2, z11, a1, a0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel()
 def _evaluate(x: FloatArray, c: FloatArray, grid: FloatArray, curve: FloatArray) -> None:
     """The spline on an even grid from the first to the last point, both included."""
     n, size = len(x), len(grid)
