@@ -121,7 +121,7 @@ class LightCurves:
     def _sort(self) -> None:
         if len(self.time) < 2:
             return
-        step_back = np.diff(self.time) < 0
+        step_back = self.time[1:] < self.time[:-1]
         starts = self.offsets[1:-1]
         step_back[starts[(starts > 0) & (starts < len(self.time))] - 1] = False
         if step_back.any():

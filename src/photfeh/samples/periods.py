@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 Periods = Literal["given", "check", "search"]
-"""``given``: missing periods are searched, those of few digits refined within the last one. ``check``: given ones that
-clearly do not fit are replaced, too. ``search``: given ones are ignored."""
+"""``given``: missing periods are searched, those of few digits refined within the last one, or marked as doubtful where
+none fits there. ``check``: given ones that clearly do not fit are replaced, too. ``search``: given ones are ignored."""
 
 PERIOD_LIMITS = (0.1, 1.5)
 """Periods [d] outside are taken as mistakes: no RR Lyrae star pulsates so fast or so slowly."""
@@ -49,6 +49,7 @@ _CLEAR = 20.0  # and from which on a given period is replaced
 _BLUR = 0.02  # cycles over the baseline that the last digit may leave open before a period is refined
 _REACH = 8.0  # cycles over the baseline beyond which a refinement is a search: such periods are checked
 _MOST_DECIMALS = 8
+_COARSEST = 0.01  # d: a period with fewer decimals cannot be refined, only replaced
 
 
 def check_period_setting(curves: LightCurves, stars: pd.DataFrame, periods: str) -> None:
@@ -118,7 +119,7 @@ def settle_periods(curves: LightCurves, stars: pd.DataFrame, periods: Periods) -
         made.forget(np.flatnonzero(search))
         made.source[check] = "unchecked"
     _search(made, curves, np.flatnonzero(search & long_enough))
-    _check(made, curves, np.flatnonzero(check & long_enough), given, blur)
+    _check(made, curves, np.flatnonzero(check & long_enough), given, blur, may_replace=periods == "check")
     refine = np.isin(made.source, ("given", "unchecked")) & (blur > _BLUR) & (blur <= _REACH)
     _refine(made, curves, np.flatnonzero(refine & long_enough), given, blur)
     table["period"], table["period_error"], table["period_source"] = made.period, made.error, made.source
@@ -197,11 +198,13 @@ def _search(made: _Periods, curves: LightCurves, rows: IntArray) -> None:
     made.doubtful[rows] = search.ok & ~(search.margin > _DOUBTFUL)
 
 
-def _check(made: _Periods, curves: LightCurves, rows: IntArray, given: FloatArray, blur: FloatArray) -> None:
-    """Replace given periods that clearly do not fit, and mark those that another one fits nearly as well."""
+def _check(
+    made: _Periods, curves: LightCurves, rows: IntArray, given: FloatArray, blur: FloatArray, *, may_replace: bool
+) -> None:
+    """Refine or replace given periods that clearly do not fit; mark those that another one fits nearly as well."""
     if not len(rows):
         return
-    columns, given = _columns(curves[rows]), given[rows]
+    columns, given, unit = _columns(curves[rows]), given[rows], last_digit(given[rows])
     check = check_periods(*columns, given)
     period, error = _polished(columns, check.best_period)
     ambiguous = check.ok & ~(check.margin > _DOUBTFUL)
@@ -210,11 +213,12 @@ def _check(made: _Periods, curves: LightCurves, rows: IntArray, given: FloatArra
     worse = gain > _CLEAR
     # a multiple of the best period fits as well, but with harmonics that it does not need
     wrong = ~check.agrees & ~ambiguous & (worse | np.isin(check.relation, ("half", "third")))
-    refined = check.ok & (blur[rows] > _BLUR) & (np.abs(period - given) <= last_digit(given))
+    refined = check.ok & (blur[rows] > _BLUR) & (unit <= _COARSEST) & (np.abs(period - given) <= unit)
     replaced = check.ok & ~refined & (~periods_in_limits(given) | wrong | (check.agrees & worse))
+    doubtful = ~refined & np.where(replaced & may_replace, ambiguous, check.ok & (replaced | ~check.agrees))
     made.source[rows[check.ok]] = "given"
-    made.doubtful[rows] = ~refined & np.where(replaced, ambiguous, check.ok & ~check.agrees)
-    for where, source in ((replaced, "replaced"), (refined, "refined")):
+    made.doubtful[rows] = doubtful
+    for where, source in ((replaced & may_replace, "replaced"), (refined, "refined")):
         made.put(rows[where], period[where], error[where], source)
 
 

@@ -80,6 +80,7 @@ class PeriodCheck:
 SAMPLING_FREQUENCIES = (1.0, 1.0027379, 2.0, 2.0054758, 4.0, 8.0, 1 / 365.25, 2 / 365.25, 1 / 62.97, 2 / 62.97)
 """[1/d]: solar and sidereal day, Gaia's spin (6 h), year, Gaia's precession (62.97 d); Gaia Coll. 2016, A&A 595, A1."""
 
+_SHORTEST = 1e-6  # d: periods and baselines below mean nothing, and their inverses may overflow
 _RATIOS = ((2.0, "half"), (0.5, "twice"), (3.0, "third"), (1 / 3, "three times"))
 
 
@@ -159,7 +160,7 @@ def refine_periods(
     frequency = _frequencies(period, len(curves[0]) - 1)
     wide = np.asarray(reach, dtype=np.float64)
     if wide.shape not in ((), frequency.shape) or not (np.isfinite(wide) & (wide > 0)).all():
-        raise BadInput(f"reach must be positive, one number or one a star, found {reach!r}; 1.5 is usual.")
+        raise BadInput(f"reach must be positive, one number or one a star, found {reach}; 1.5 is usual.")
     wide = np.array(np.broadcast_to(wide, frequency.shape))
     out = np.full((len(frequency), 3), np.nan)
     over_stars(refine_all, len(frequency), (*curves, frequency, wide, n_harmonics), (out,), least=4)
@@ -196,8 +197,8 @@ def find_second_modes(
         (1 - power)^(degrees of freedom / 2), Zechmeister & Kuerster 2009, A&A 496, 577.
     """
     out = np.full((len(offsets) - 1, 3), np.nan)
-    inputs = (offsets, time, residual, _frequencies(period, len(out)), parameters, *ratios)
-    over_stars(second_mode_all, len(out), inputs, (out,))
+    frequency = _frequencies(period, len(out))
+    over_stars(second_mode_all, len(out), (offsets, time, residual, frequency, parameters, *ratios), (out,), least=16)
     return 1.0 / out[:, 0], out[:, 1], out[:, 2]
 
 
@@ -221,7 +222,7 @@ def _frequencies(period: npt.ArrayLike, stars: int) -> FloatArray:
     values = np.asarray(period, dtype=np.float64)
     if values.shape != (stars,):
         raise BadInput(f"period must have shape ({stars},), one a star, found {values.shape}.")
-    return np.asarray(1.0 / np.where(np.isfinite(values) & (values > 0), values, np.nan))
+    return np.asarray(1.0 / np.where(np.isfinite(values) & (values > _SHORTEST), values, np.nan))
 
 
 def _baselines(offsets: IntArray, time: FloatArray) -> FloatArray:
@@ -230,4 +231,4 @@ def _baselines(offsets: IntArray, time: FloatArray) -> FloatArray:
     finite = np.isfinite(time)
     np.fmin.at(span[0], owner[finite], time[finite])
     np.fmax.at(span[1], owner[finite], time[finite])
-    return np.where(span[1] > span[0], span[1] - span[0], np.nan)
+    return np.where(span[1] - span[0] > _SHORTEST, span[1] - span[0], np.nan)
