@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -83,6 +84,7 @@ def identifier_columns(names: Collection[str]) -> list[str]:
     return [*known, *others, *(["id"] if "id" in names else [])]
 
 
+@lru_cache(maxsize=4096)
 def _looks_like_one(name: str) -> bool:
     match = _LOOKS_LIKE_ONE.fullmatch(name)
     if match is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -297,12 +298,13 @@ def _general(names: Collection[str], band: str) -> Columns:
     )
 
 
-def _names_in_band(band: str) -> list[str]:
+@lru_cache(maxsize=256)
+def _names_in_band(band: str) -> tuple[str, ...]:
     """Names of a magnitude in this band: vmag, v_mag, mag_v, ..."""
     called = {band.lower(), get_band(band).name.lower()[-1] if get_band(band).system in ("ZTF", "Rubin") else ""}
     names = [f"{name}{form}" for name in called if name for form in ("mag", "_mag", "_magnitude", "magnitude")]
     names += [f"{form}{name}" for name in called if name for form in ("mag_", "magnitude_")]
-    return [*sorted(names), *(("g_transit_mag",) if band == "G" else ())]
+    return (*sorted(names), *(("g_transit_mag",) if band == "G" else ()))
 
 
 def _error_of(mag: str, names: Collection[str]) -> str | None:
@@ -314,6 +316,7 @@ def _error_of(mag: str, names: Collection[str]) -> str | None:
     return next((own[form] for form in wanted if form in own), None) or _first("mag_error", names)
 
 
+@lru_cache(maxsize=4096)
 def _squeezed(name: str) -> str:
     return re.sub(r"[\s_.-]+", "", name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -87,9 +87,7 @@ _LOOKS_LIKE_ONE = re.compile(
 
 def quality_columns(names: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Quality columns that are obeyed, and those that look like one and are not known."""
-    known = tuple(name for name in names if _rule(name) is not None)
-    looks = (name for name in names if name not in known and _LOOKS_LIKE_ONE.fullmatch(name))
-    return known, tuple(name for name in looks if not _KNOWN_NOT_OBEYED.fullmatch(name))
+    return tuple(filter(_rule, names)), tuple(filter(_only_looks_like_one, names))
 
 
 def good_points(column: pa.ChunkedArray, name: str) -> BoolArray:
@@ -103,6 +101,13 @@ def says_nothing(column: pa.ChunkedArray) -> bool:
     return bool(np.all(known_false(column) | np.asarray(column.is_null().to_numpy(), bool)))
 
 
+@lru_cache(maxsize=4096)
+def _only_looks_like_one(name: str) -> bool:
+    known = _rule(name) is not None or _KNOWN_NOT_OBEYED.fullmatch(name)
+    return not known and _LOOKS_LIKE_ONE.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
 def _rule(name: str) -> QualityColumn | None:
     return next((rule for rule in QUALITY if re.fullmatch(rule.pattern, name)), None)
 

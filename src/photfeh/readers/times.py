@@ -135,7 +135,7 @@ def _certain(low: float, high: float, hint: str) -> _Clock | None:
     """The clock of a whole column, where every star in it would be given the same."""
     if low >= 1000.0 and high <= 15_000.0 and hint in ("jd", "mjd"):
         return _clock_of_range(low, high, hint)
-    if (high <= 1000.0) or (high <= _NOW and hint in ("", "gaia")):
+    if low > -100_000.0 and ((high <= 1000.0) or (high <= _NOW and hint in ("", "gaia"))):
         return _GAIA
     return _clock_of_range(low, high, hint) if low > 15_000.0 else None
 
@@ -158,7 +158,7 @@ def _clock_of_range(low: float, high: float, hint: str) -> _Clock | None:
         return _Clock("Unix seconds", _UNIX, 1 / 86400)
     if low > 15_000.0 and high < 100_000.0:
         return _Clock("Julian dates - 2400000", 2400000.0) if hint == "jd" else _MODIFIED
-    if high > 15_000.0:
+    if high > 15_000.0 or low < -100_000.0:
         return None
     if hint == "jd" and high > 1000.0 and low >= 0.0:
         return _Clock("Julian dates - 2450000", 2450000.0)

@@ -75,6 +75,7 @@ def converted(values: FloatArray, unit: str | None, target: str, *, column: str,
     return values * factor if factor > 1 or inverse is None else values / inverse  # mmag / 1000: the nearest number
 
 
+@lru_cache(maxsize=4096)
 def split_time_unit(unit: str | None) -> tuple[str | None, float | None]:
     """``"BJD - 2457000, days"`` (TESS, Kepler) -> ("d", 2457000.0): the unit, and the Julian date counted from.
 
