@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photfeh import LightCurves
+from photfeh.core.bands import BANDS as KNOWN_BANDS
 from photfeh.core.bands import get_band
 from photfeh.core.errors import BadColumn, BadInput, MissingColumn, PhotfehWarning
 from photfeh.readers import COLUMN_ALIASES, LAYOUTS, READERS, layouts, read_lightcurves
 from photfeh.readers.layouts import Columns, find_columns
-from photfeh.readers.quality import known_false
+from photfeh.readers.quality import QUALITY, known_false
 
 BANDS = {"G": ("g_transit_time", "g_transit_"), "BP": ("bp_obs_time", "bp_"), "RP": ("rp_obs_time", "rp_")}
 
@@ -257,11 +259,13 @@ def test_every_alias_is_understood_in_any_case(role: str, name: str) -> None:
     assert lcs.mag_error.tolist() == [0.1, 0.2]
 
 
-def test_the_documentation_names_every_format_alias_and_band() -> None:
+def test_the_documentation_names_every_format_alias_band_and_quality_column() -> None:
     text = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
     words = set(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)))
     names = {name for aliases in COLUMN_ALIASES.values() for name in aliases}
-    assert not (names | set(READERS) | {"G", "BP", "RP"}) - words
+    assert not (names | set(READERS) | set(KNOWN_BANDS)) - words
+    for rule in QUALITY:
+        assert any(re.fullmatch(rule.pattern, word) for word in words), rule
 
 
 def test_missing_columns_list_what_is_accepted_and_found() -> None:
@@ -475,3 +479,154 @@ def test_the_order_of_rows_does_not_matter(seed: int, stars: int, transits: int,
         warnings.simplefilter("error")
         found, expected = read_lightcurves(shuffled, band=band), read_lightcurves(table, band=band)
     same(found.reindex(expected.source_id), expected)
+
+
+# ---------------------------------------------------------------------- the surveys
+DAYS = np.array([1725.0625, 1726.5, 2190.25, 2600.0])
+MAG = np.array([15.25, 15.5, 15.75, 16.0])
+JD = DAYS + 2455197.5
+OWN = {"source_id": np.full(4, 7)}
+FLUX = {band: 10 ** (-0.4 * (MAG - get_band(band).zero_point)) for band in ("G", "BP", "RP", "lsst_g")}
+
+GAIA_INDIVIDUAL = {
+    "solution_id": 375316653866487565, "source_id": 7, "transit_id": np.arange(4),
+    "g_transit_time": DAYS, "g_transit_flux": FLUX["G"], "g_transit_flux_error": FLUX["G"] / 50,
+    "g_transit_flux_over_error": 50.0, "g_transit_mag": MAG, "g_transit_n_obs": 9,
+    "bp_obs_time": DAYS, "bp_mag": MAG, "bp_flux": FLUX["BP"], "bp_flux_error": FLUX["BP"] / 50,
+    "bp_flux_over_error": 50.0,
+    "rp_obs_time": DAYS, "rp_mag": MAG, "rp_flux": FLUX["RP"], "rp_flux_error": FLUX["RP"] / 50,
+    "rp_flux_over_error": 50.0,
+    "photometry_flag_noisy_data": True, "photometry_flag_bp_reject": False, "photometry_flag_rp_reject": False,
+    "variability_flag_g_reject": False, "variability_flag_bp_reject": False, "variability_flag_rp_reject": False,
+    "g_other_flags": 4097, "bp_other_flags": 0, "rp_other_flags": 0,
+}  # fmt: skip
+GAIA_DR4 = {
+    "source_id": 7, "transit_id": np.arange(4), "g_obs_time": DAYS, "g_flux": FLUX["G"], "g_flux_error": FLUX["G"] / 50,
+    "g_flux_over_error": 50.0, "g_mag": MAG, "g_n_obs": 9, "bp_obs_time": DAYS, "bp_flux": FLUX["BP"],
+    "bp_flux_error": FLUX["BP"] / 50, "bp_flux_over_error": 50.0, "bp_mag": MAG, "rp_obs_time": DAYS,
+    "rp_flux": FLUX["RP"],
+    "rp_flux_error": FLUX["RP"] / 50, "rp_flux_over_error": 50.0, "rp_mag": MAG,
+}  # fmt: skip
+ERROR_OF_50 = 2.5 / np.log(10) / 50
+SURVEYS: dict[str, tuple[str, dict[str, Any], float]] = {
+    "Gaia G": ("G", GAIA_INDIVIDUAL, ERROR_OF_50),
+    "Gaia BP": ("BP", GAIA_INDIVIDUAL, ERROR_OF_50),
+    "Gaia RP": ("RP", GAIA_INDIVIDUAL, ERROR_OF_50),
+    "Gaia DR4 G": ("G", GAIA_DR4, ERROR_OF_50),
+    "Gaia DR4 BP": ("BP", GAIA_DR4, ERROR_OF_50),
+    "Gaia DR4 G by flux": ("G", {name: values for name, values in GAIA_DR4.items() if name != "g_mag"}, ERROR_OF_50),
+    "ZTF": (
+        "zg",
+        {"oid": 7, "expid": np.arange(4), "hjd": JD, "mjd": JD - 2400000.5, "mag": MAG, "magerr": 0.25, "catflags": 0,
+         "filtercode": "zg", "ra": 1.0, "dec": 2.0, "chi": 1.0, "sharp": 0.1, "field": 700, "ccdid": 3, "qid": 2,
+         "limitmag": 20.5, "magzp": 26.1, "clrcoeff": 0.1, "exptime": 30, "airmass": 1.1, "programid": 1},
+        0.25,
+    ),
+    "ZTF of a HATS catalogue": (
+        "zr",
+        {"objectid": 7, "fid": 2, "hmjd": JD - 2400000.5, "mag": MAG, "magerr": 0.25, "catflags": 0, "clrcoeff": 0.1},
+        0.25,
+    ),
+    "Rubin": (
+        "lsst_g",
+        {"objectId": 7, "band": "g", "expMidptMJD": JD - 2400000.5, "psfFlux": FLUX["lsst_g"],
+         "psfFluxErr": FLUX["lsst_g"] / 50, "psfFlux_flag": False, "pixelFlags_bad": False, "detector": 3, "visit": 12},
+        ERROR_OF_50,
+    ),
+    "Rubin, band by its letter": (
+        "g",
+        {"diaObjectId": 7, "band": "g", "midpointMjdTai": JD - 2400000.5, "psfFlux": FLUX["lsst_g"],
+         "psfFluxErr": FLUX["lsst_g"] / 50, "psfDiffFlux": 3.0, "psfDiffFluxErr": 1.0, "psfDiffFlux_flag": True},
+        ERROR_OF_50,
+    ),
+    "Rubin, difference images": (
+        "lsst_g",
+        {"diaObjectId": 7, "diaSourceId": np.arange(4), "band": "g", "midpointMjdTai": JD - 2400000.5, "psfFlux": -5.0,
+         "psfFluxErr": 1.0, "scienceFlux": FLUX["lsst_g"], "scienceFluxErr": FLUX["lsst_g"] / 50},
+        ERROR_OF_50,
+    ),
+    "ASAS-SN": (
+        "V",
+        {"asas_sn_id": 7, "hjd": JD, "UT Date": "2014-01-01", "camera": "ba", "FWHM": 1.5, "limit": 17.1, "mag": MAG,
+         "mag_err": 0.25, "flux(mJy)": 3.1, "flux_err": 0.1, "Filter": "V"},
+        0.25,
+    ),
+    "ASAS-SN Sky Patrol 2": (
+        "V",
+        {"asas_sn_id": 7, "jd": JD, "flux": 3.1, "flux_err": 0.1, "mag": MAG, "mag_err": 0.25, "limit": 17.1,
+         "fwhm": 1.5, "image_id": "x1", "camera": "ba", "quality": "G", "phot_filter": "V"},
+        0.25,
+    ),
+    "ASAS": ("V", {"star": 7, "HJD": JD - 2450000, "MAG_0": MAG, "MER_0": 0.25, "MAG_1": MAG + 1, "GRADE": "A"}, 0.25),
+    "OGLE": ("I", {"id": 7, "HJD-2450000": JD - 2450000, "mag": MAG, "mag_error": 0.25}, 0.25),
+    "Catalina": ("V", {"MasterID": 7, "Mag": MAG, "Magerr": 0.25, "RA": 1.0, "Decl": 2.0, "MJD": JD - 2400000.5}, 0.25),
+    "a catalogue service": ("V", {"Name": "7", "HJD": JD, "Vmag": MAG, "e_Vmag": 0.25, "q_Vmag": 1.0}, 0.25),
+}  # fmt: skip
+
+
+def read_quietly(source: Any, band: str) -> LightCurves:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PhotfehWarning)
+        return read_lightcurves(source, band=band)
+
+
+@pytest.mark.parametrize("survey", SURVEYS)
+@pytest.mark.parametrize("form", ["rows", "arrays"])
+def test_every_survey_gives_the_same_light_curve(survey: str, form: str) -> None:
+    band, columns, error = SURVEYS[survey]
+    table = pd.DataFrame(columns, index=range(4))
+    if form == "arrays":  # one row a star, its identifiers as they are
+        key = next(name for name in table if name.lower() in COLUMN_ALIASES["source_id"])
+        table = table.groupby(key, sort=False).agg(list).reset_index()
+    lcs = read_quietly(table, band)
+    assert (lcs.source_id.tolist(), lcs.band, lcs.folded) == ([7], band, False)
+    np.testing.assert_allclose(lcs.time, DAYS, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(lcs.mag, MAG, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(lcs.mag_error, error, rtol=1e-12)
+
+
+@pytest.mark.parametrize("survey", SURVEYS)
+def test_the_columns_that_are_read_are_recognised_again(survey: str) -> None:
+    """A reader takes only the columns that are needed, and the layout has to be the same without the others."""
+    band, columns, _ = SURVEYS[survey]
+    found = find_columns([name.lower() for name in columns], band, "x")
+    again = find_columns(found.names, band, "x")
+    assert replace(again, bands=found.bands) == found
+
+
+def test_limits_of_asas_sn_are_no_measurements() -> None:
+    _, columns, _ = SURVEYS["ASAS-SN"]
+    table = pd.DataFrame(columns, index=range(4)).assign(mag_err=[0.25, 99.99, 0.25, 99.99])
+    with pytest.warns(PhotfehWarning) as said:
+        assert read_lightcurves(table, band="V").mag.tolist() == [15.25, 15.75]
+    assert any(
+        "2 of 4 points are limits, no measurements (column 'mag_err')" in str(warning.message) for warning in said
+    )
+    text = table.assign(mag=["15.25", ">17.1", "15.75", ">17.2"])
+    assert read_quietly(text, "V").mag.tolist() == [15.25, 15.75]
+
+
+def test_ztf_bad_flags_and_rubin_flags_are_obeyed() -> None:
+    ztf = pd.DataFrame(SURVEYS["ZTF"][1], index=range(4)).assign(catflags=[0, 32768, 4, 65535])
+    assert read_quietly(ztf, "zg").mag.tolist() == [15.25, 15.75]
+    rubin = pd.DataFrame(SURVEYS["Rubin"][1], index=range(4)).assign(psfFlux_flag=[False, True, False, False])
+    rubin["pixelFlags_bad"] = [False, False, False, True]
+    np.testing.assert_allclose(read_quietly(rubin, "lsst_g").mag, [15.25, 15.75])
+
+
+def test_bands_that_a_survey_does_not_have_are_refused() -> None:
+    rubin = pd.DataFrame(SURVEYS["Rubin"][1], index=range(4))
+    with pytest.raises(BadInput, match="the table has no band 'zg'; it holds u, g, r, i, z, y"):
+        read_lightcurves(rubin, band="zg")
+    with pytest.raises(BadInput, match="the table has no band 'V'; it holds G, BP, RP"):
+        read_lightcurves(pd.DataFrame(GAIA_DR4), band="V")
+
+
+def test_a_foreign_table_is_not_taken_for_gaias() -> None:
+    """Band, time and flux alone are anybody's: without a unit there is no magnitude, and e-/s are not assumed."""
+    foreign = pd.DataFrame(OWN | {"band": "G", "time": DAYS, "flux": FLUX["G"], "flux_error": FLUX["G"] / 50})
+    with pytest.raises(MissingColumn, match="band 'G', has no column 'mag'"):
+        read_lightcurves(foreign)
+    np.testing.assert_allclose(read_lightcurves(foreign.assign(flux_over_error=50.0)).mag, MAG)
+    late = foreign.assign(mag=MAG, time=JD - 2450000)
+    np.testing.assert_allclose(read_quietly(late, "G").time, DAYS, atol=1e-8)

@@ -49,19 +49,19 @@ BANDS: Mapping[str, Band] = {
                 names_in_files=others, source=_RIELLO,
             )
             for name, zero_point, others in (
-                ("G", 25.6873668671, ("Gaia_G", "GAIA_G", "phot_g")),
-                ("BP", 25.3385422158, ("Gaia_BP", "GAIA_BP", "G_BP", "phot_bp")),
-                ("RP", 24.7478955012, ("Gaia_RP", "GAIA_RP", "G_RP", "phot_rp")),
+                ("G", 25.6873668671, ("Gaia_G", "GAIA_G", "Gaia G", "phot_g")),
+                ("BP", 25.3385422158, ("bp", "Bp", "Gaia_BP", "GAIA_BP", "Gaia BP", "G_BP", "phot_bp")),
+                ("RP", 24.7478955012, ("rp", "Rp", "Gaia_RP", "GAIA_RP", "Gaia RP", "G_RP", "phot_rp")),
             )
         ),
         # a star of magnitude zero has 3636 Jy in V and 2416 Jy in I
         Band(
             name="V", system="Johnson", scale="Vega", zero_point=8.9016, flux_unit="Jy",
-            names_in_files=("Johnson_V", "V_Johnson", "OGLE_V"), source=_BESSELL,
+            names_in_files=("Johnson_V", "V_Johnson", "Johnson V", "OGLE_V"), source=_BESSELL,
         ),
         Band(
             name="I", system="Cousins", scale="Vega", zero_point=8.4578, flux_unit="Jy",
-            names_in_files=("Cousins_I", "I_C", "Ic", "OGLE_I"), source=_BESSELL,
+            names_in_files=("Cousins_I", "Cousins I", "I_C", "Ic", "OGLE_I"), source=_BESSELL,
         ),
         *(
             Band(
