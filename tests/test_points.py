@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from photfeh import LightCurves
 from photfeh.core.bands import BANDS, get_band
 from photfeh.core.errors import BadColumn, BadInput, MissingColumn, PhotfehWarning
 from photfeh.core.identifiers import source_id_of
-from photfeh.readers import read_lightcurves
+from photfeh.readers import iter_lightcurves, read_lightcurves, stream
 from photfeh.readers.points import Origin, Tally, to_lightcurves
 from photfeh.readers.quality import QUALITY, good_points, quality_columns
 
@@ -358,3 +359,43 @@ def test_a_table_read_alone_says_what_it_found_itself() -> None:
     assert said == [
         "the table: 1 of 4 points have no time, first of star 7. Fill in that column, or remove those rows."
     ]
+
+
+# ---------------------------------------------------------------------- streams
+def streamed(path: Path, band: str = "G") -> tuple[LightCurves, list[str]]:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", PhotfehWarning)
+        parts = list(iter_lightcurves(path, band=band, stars_per_chunk=3))
+    return LightCurves.concatenate(parts), [str(warning.message) for warning in said]
+
+
+@pytest.mark.parametrize(
+    ("band", "column", "values"), [("zg", "fid", [1, 2, 1, 2]), ("zg", "filtercode", ["zg", "zr"] * 2)]
+)
+def test_streams_know_bands_by_the_names_that_files_give_them(
+    tmp_path: Path, band: str, column: str, values: list[Any]
+) -> None:
+    table = pd.concat([star(source_id=number, **{column: values}) for number in range(10)])
+    table.to_parquet(tmp_path / "a.parquet")
+    lcs, said = streamed(tmp_path / "a.parquet", band)
+    assert (lcs.n_epochs.tolist(), said) == ([2] * 10, [])
+
+
+def test_a_stream_counts_over_all_its_batches_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_POINTS_PER_BATCH", 8)
+    for number in range(3):
+        table = pd.concat([star(source_id=10 * number + i, mag=[15.0, np.nan, 15.2, 15.3]) for i in range(10)])
+        table.to_parquet(tmp_path / f"{number}.parquet")
+    lcs, said = streamed(tmp_path)
+    assert (len(lcs), len(said)) == (30, 1)
+    assert "0.parquet and 2 more files: 30 of 120 points have no magnitude, first of star 0." in said[0]
+
+
+def test_a_stream_of_names_and_of_blanks(tmp_path: Path) -> None:
+    table = pd.DataFrame({"name": ["V1", "V1", " ", None, "V2"], "time": np.arange(5.0), "mag": 15.0})
+    table.to_parquet(tmp_path / "a.parquet")
+    lcs, said = streamed(tmp_path / "a.parquet")
+    assert (lcs.source_id.tolist(), lcs.n_epochs.tolist()) == ([source_id_of("V1"), source_id_of("V2")], [2, 1])
+    assert "2 rows without name are left out" in said[0]
+    table.assign(source_id=pd.array([pd.NA] * 5, "Int64"), name="V3").to_parquet(tmp_path / "b.parquet")
+    assert streamed(tmp_path / "b.parquet")[0].source_id.tolist() == [source_id_of("V3")]

@@ -18,9 +18,10 @@ from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import IntArray
 from photfeh.readers.files import PARSER_ERRORS, read_schema, suffix_of, unreadable
 from photfeh.readers.layouts import Columns, find_columns, unknown_band
-from photfeh.readers.points import Origin, check_schema_band, drop_unidentified, source_ids, to_lightcurves
+from photfeh.readers.points import Origin, check_schema_band, drop_unidentified, holds_band, source_ids, to_lightcurves
 from photfeh.readers.reading import check_one_kind, files_of, read_lightcurves, warn_of
 from photfeh.readers.tables import is_list, leaf_names, tidy
+from photfeh.readers.tally import Tally
 
 __all__ = ["Chunk", "iter_chunks", "iter_lightcurves"]
 
@@ -55,8 +56,12 @@ def iter_lightcurves(source: object, *, band: str = "G", stars_per_chunk: int = 
     """
     if stars_per_chunk < 1:
         raise BadInput(f"stars_per_chunk must be at least 1, found {stars_per_chunk}.")
-    stream = _stream(source, band)
-    yield from _rechunk([read_lightcurves(source, band=band)] if stream is None else stream, stars_per_chunk)
+    tally = Tally()
+    stream = _stream(source, band, tally)
+    try:
+        yield from _rechunk([read_lightcurves(source, band=band)] if stream is None else stream, stars_per_chunk)
+    finally:
+        tally.say()
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +142,7 @@ class _Plan:
     runs: IntArray
 
 
-def _stream(source: object, band: str) -> Iterator[LightCurves] | None:
+def _stream(source: object, band: str, tally: Tally) -> Iterator[LightCurves] | None:
     """Light curves of the source part by part, each star in one part; None if it has to be read whole."""
     if not isinstance(source, (str, os.PathLike, list, tuple)):
         return None
@@ -163,7 +168,7 @@ def _stream(source: object, band: str) -> Iterator[LightCurves] | None:
     again = _first_repeated(np.concatenate([plan.runs for plan in plans]))
     if again is None:
         warn_of(failures)
-        return _stream_files(plans, band, several=several)
+        return _stream_files(plans, band, tally, several=several)
     rows = sum(plan.rows for plan in plans)
     if rows < _WHOLE_BELOW:
         return None
@@ -187,7 +192,8 @@ def _plan(path: Path, band: str) -> _Plan | None:
         raise BadFile(f"{path} holds no rows. Fetch or write it again, or leave it out.")
     if columns.band is not None and not is_list(schema.field(columns.band).type):
         _check_band(path, columns.band, band)
-    return _Plan(path, columns, rows, _runs(path, columns.source_id))
+    runs = _runs(path, columns.source_id)
+    return _Plan(path, columns, rows, runs) if len(runs) else None  # read whole: another column may hold identifiers
 
 
 def _check_band(path: Path, name: str, band: str) -> None:
@@ -195,7 +201,7 @@ def _check_band(path: Path, name: str, band: str) -> None:
     found: dict[str, None] = {}
     for table in _batches(path, [name], _POINTS_PER_BATCH):
         found |= dict.fromkeys(str(value).strip() for value in table[0].unique().to_pylist() if value is not None)
-        if band in found:
+        if holds_band(found, band):
             return
     raise unknown_band(band, found, str(path))
 
@@ -204,7 +210,7 @@ def _runs(path: Path, name: str) -> IntArray:
     """The identifier of every run of rows of one star: 8 bytes a star if its rows stand together."""
     runs: list[IntArray] = []
     for table in _batches(path, [name], _POINTS_PER_BATCH):
-        ids = source_ids(table[0].drop_null(), str(path))
+        ids = source_ids(drop_unidentified(table, name, Origin(str(path)))[name], str(path))
         starts = np.concatenate([[True], np.diff(ids) != 0])[: len(ids)]
         if runs and len(ids):
             starts[0] = ids[0] != runs[-1][-1]
@@ -232,19 +238,19 @@ def _batches(path: Path, names: list[str], size: int) -> Iterator[pa.Table]:
         raise unreadable(path, error) from error
 
 
-def _stream_files(plans: list[_Plan], band: str, *, several: bool) -> Iterator[LightCurves]:
+def _stream_files(plans: list[_Plan], band: str, tally: Tally, *, several: bool) -> Iterator[LightCurves]:
     for plan in plans:
         try:
-            yield from _stream_file(plan, band)
+            yield from _stream_file(plan, band, tally)
         except BadInput as error:
             if not several:
                 raise
             warn_of([str(error)])
 
 
-def _stream_file(plan: _Plan, band: str) -> Iterator[LightCurves]:
+def _stream_file(plan: _Plan, band: str, tally: Tally) -> Iterator[LightCurves]:
     """One Parquet file in parts; the last star of a batch waits for the next, which may hold more of it."""
-    origin, name = Origin(str(plan.path)), str(plan.columns.source_id)
+    origin, name = Origin(str(plan.path), tally=tally), str(plan.columns.source_id)
     size = _STARS_PER_BATCH if plan.rows == len(plan.runs) else _POINTS_PER_BATCH
     waiting: pa.Table | None = None
     for batch in _batches(plan.path, plan.columns.names, size):
