@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from photfeh.core.errors import BadInput
 from photfeh.core.lightcurves import LightCurves
-from photfeh.signal.period import check_periods, find_periods, refine_periods
+from photfeh.signal.period import check_periods, find_periods, find_second_modes, refine_periods
 from photfeh.simulation.survey import Simulation, simulate
 
 
@@ -125,6 +125,44 @@ def test_quoted_errors_of_survey_stars(sky, truth):
     pull, rrc = np.abs(period - truth) / error, (sky.stars["type"] == "RRc").to_numpy()
     assert np.mean(pull[rrc] < 1) > 0.58
     assert np.mean(pull[~rrc] < 1) > 0.43  # modulated stars scatter more than independent residuals tell
+
+
+def test_each_star_has_its_own_reach(sky, truth):
+    start = 1 / (1 / truth + 4.0 / np.array([np.ptp(curve.time) for curve in sky.curves]))
+    reach = np.where(np.arange(len(truth)) % 2, 5.0, 0.5)
+    period, _ = refine_periods(*columns(sky.curves), start, reach=reach)
+    good = recovered(period, truth, 1e-4)
+    assert good[1::2].mean() > 0.95
+    assert not good[::2].any()
+    for wrong in (-1.0, np.inf, np.ones(3), np.zeros(len(truth))):
+        with pytest.raises(BadInput, match="reach must be positive"):
+            refine_periods(*columns(sky.curves), start, reach=wrong)
+
+
+def test_second_modes_are_found_where_they_are(rng):
+    stars, n = 300, 40
+    time = np.sort(rng.uniform(0, 900, (stars, n)), axis=1)
+    period = rng.uniform(0.3, 0.42, (stars, 1))
+    ratio = rng.uniform(0.743, 0.748, (stars, 1))
+    other = np.where(np.arange(stars)[:, None] % 2, period / ratio, period * ratio)
+    noise = rng.normal(0, 0.02, time.shape)
+    wave = 0.05 * np.cos(2 * np.pi * (time / other + rng.random((stars, 1))))
+    offsets, few = np.arange(stars + 1) * n, np.full(stars, 5)
+    found, power, alarm = find_second_modes(offsets, time.ravel(), (wave + noise).ravel(), period[:, 0], few)
+    assert recovered(found, other[:, 0]).mean() > 0.97
+    assert np.mean(alarm < -3) > 0.97
+    assert np.median(power) > 0.7
+    _, _, alarm = find_second_modes(offsets, time.ravel(), noise.ravel(), period[:, 0], few)
+    assert np.mean(alarm < -2) < 0.04
+    assert np.isnan(find_second_modes(offsets, time.ravel(), 0 * noise.ravel(), period[:, 0], few)[1]).all()
+
+
+def test_the_power_of_a_second_mode_is_that_of_astropy(rng):
+    time, period = np.sort(rng.uniform(0, 900, 40)), 0.36
+    residual = 0.05 * np.cos(2 * np.pi * time / (period / 0.745)) + rng.normal(0, 0.03, 40)
+    found, power, _ = find_second_modes(np.array([0, 40]), time, residual, np.array([period]), np.array([5]))
+    oracle = LombScargle(time, residual, fit_mean=True, center_data=True).power(1 / found[0])
+    assert power[0] == pytest.approx(oracle, abs=1e-9)
 
 
 def test_one_outlier_hardly_moves_the_refined_period():

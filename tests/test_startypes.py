@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from photfeh.core.flags import Flag
 from photfeh.core.stars import validate_stars
 from photfeh.core.startypes import MISSING, NOT_RR_LYRAE, RR_LYRAE, canonical_types, classify_type
 from photfeh.inference.prediction import predict
+from photfeh.readers import read_lightcurves, read_stars
 from photfeh.samples.measure import measure
 from photfeh.simulation.survey import simulate
 
@@ -103,6 +105,31 @@ def test_only_stars_that_may_be_rr_lyrae_are_predicted():
         *["RRab"] * 5, "EA", "DCEPS", "RRd", "RRe", "RRc", "RRab", "RRd",
     ]  # fmt: skip
     assert measured["type_source"].tolist() == ["given", *["light curve"] * 4, *["given"] * 5, "light curve", "given"]
+
+
+def test_double_mode_stars_are_marked_whatever_they_were_called(rng):
+    sky = simulate(300, seed=3, rrc_fraction=1.0)
+    period, star = sky.stars["period"].to_numpy(), sky.curves.star_index
+    plain = measure(sky.curves, sky.stars).table["flag"].to_numpy() & int(Flag.DOUBLE_MODE)
+    assert (plain > 0).mean() < 0.01
+    ratio, phase = rng.uniform(0.743, 0.7475, len(period)), rng.random(len(period))
+    size = 0.4 * sky.stars["true_a1"].to_numpy()
+    wave = size[star] * np.cos(2 * np.pi * (sky.curves.time * (ratio / period)[star] + phase[star]))
+    curves = replace(sky.curves, mag=sky.curves.mag + wave)
+    likely = period > 0.33  # where double-mode stars are
+    for given in ("RRc", "RRab", None):
+        flag = measure(curves, sky.stars.assign(type=given)).table["flag"].to_numpy() & int(Flag.DOUBLE_MODE)
+        assert (flag > 0)[likely].mean() > 0.5
+
+
+@pytest.mark.real
+def test_ogle_stars_of_one_mode_are_not_taken_for_two(real_data):
+    stars = read_stars(real_data / "gaia-dr3" / "stars.parquet")
+    stars = stars[stars["period_source"] == "ogle"].reset_index(drop=True)
+    curves = read_lightcurves(real_data / "gaia-dr3" / "epoch_photometry.parquet")
+    flag = measure(curves, stars.assign(type=stars["ogle_type"])).table["flag"]
+    assert len(flag) > 800
+    assert (flag & int(Flag.DOUBLE_MODE) > 0).sum() <= 2
 
 
 def test_a_read_table_warns_of_unknown_words():

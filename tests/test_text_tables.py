@@ -352,6 +352,13 @@ def test_a_field_with_line_ends_and_a_delimiter(tmp_path: Path) -> None:
     assert read_lightcurves(path).time.tolist() == [1.0, 2.0]
 
 
+def test_a_name_with_a_line_end(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", '"source_id","obs\n time",mag\n5,1,15\n')
+    assert read_table(path).column_names == ["source_id", "obs time", "mag"]
+    with pytest.raises(MissingColumn, match="found source_id, obs time, mag"):
+        read_lightcurves(path)
+
+
 def test_rows_of_other_length_are_counted_over_all_files(tmp_path: Path) -> None:
     for number in range(3):
         put(tmp_path / f"{number}.dat", f"source_id time mag\n{number} 1 15\n{number} 2\n{number} 3 15 x\n")

@@ -46,7 +46,9 @@ COLUMNS: dict[str, Column] = {
     "period": Column("d", "pulsation period: fundamental mode for RRab, first overtone for RRc", "given or found"),
     "period_error": Column("d", "standard error of a period that was found", "given, or photfeh.signal.period"),
     "period_source": Column(
-        "", "'given', 'found' (none was given) or 'replaced' (the given one does not fit)", "photfeh"
+        "",
+        "'given', 'refined', 'replaced', 'found', 'unchecked', 'search failed' or 'missing'",
+        "photfeh.samples.periods",
     ),
     "type": Column("", "RRab, RRc or RRd; of other variables what is given", "given, or typed by period and shape"),
     "type_source": Column("", "'given' or 'light curve'", "photfeh"),

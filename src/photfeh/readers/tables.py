@@ -33,6 +33,11 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 # ---------------------------------------------------------------------- names and nesting
+def plain_name(name: str) -> str:
+    """Lower case, no blanks around it, and any white space inside as one blank."""
+    return " ".join(name.split()).lower()
+
+
 def tidy(table: pa.Table) -> pa.Table:
     """Lower-case, stripped names; nested columns spread into list columns.
 
@@ -44,7 +49,7 @@ def tidy(table: pa.Table) -> pa.Table:
     metadata: dict[str, Any] = {}
     exact = set(table.column_names)
     for field, column in zip(table.schema, table.columns, strict=True):
-        name = field.name.strip().lower()
+        name = plain_name(field.name)
         if name != field.name and name in exact:
             continue
         for key, values in _spread(name, column):
@@ -59,15 +64,15 @@ def leaf_names(schema: pa.Schema) -> dict[str, str]:
     names: dict[str, str] = {}
     exact = set(schema.names)
     for field in schema:
-        name = field.name.strip().lower()
+        name = plain_name(field.name)
         if name != field.name and name in exact:
             continue
         if pa.types.is_struct(field.type):
             for child in field.type:
-                names.setdefault(child.name.strip().lower(), f"{field.name}.{child.name}")
+                names.setdefault(plain_name(child.name), f"{field.name}.{child.name}")
         elif is_list(field.type) and pa.types.is_struct(field.type.value_type):
             for child in field.type.value_type:
-                names.setdefault(child.name.strip().lower(), field.name)
+                names.setdefault(plain_name(child.name), field.name)
         else:
             names.setdefault(name, field.name)
     return names
@@ -76,14 +81,14 @@ def leaf_names(schema: pa.Schema) -> dict[str, str]:
 def _spread(name: str, column: pa.ChunkedArray) -> list[tuple[str, Any]]:
     if pa.types.is_struct(column.type):
         whole = one_chunk(column)
-        return [(field.name.strip().lower(), pc.struct_field(whole, field.name)) for field in column.type]
+        return [(plain_name(field.name), pc.struct_field(whole, field.name)) for field in column.type]
     if is_list(column.type) and pa.types.is_struct(column.type.value_type):
         whole = one_chunk(column)
         lengths = pc.fill_null(pc.list_value_length(whole), 0).to_numpy(zero_copy_only=False)
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
         inner = whole.flatten()
         fields = [(field.name, pc.struct_field(inner, field.name)) for field in column.type.value_type]
-        return [(key.strip().lower(), pa.LargeListArray.from_arrays(offsets, values)) for key, values in fields]
+        return [(plain_name(key), pa.LargeListArray.from_arrays(offsets, values)) for key, values in fields]
     if pa.types.is_fixed_size_list(column.type):
         return [(name, column.cast(pa.list_(column.type.value_type)))]
     return [(name, column)]

@@ -49,7 +49,7 @@ _CLEAR = 20.0  # and from which on a given period is replaced
 _BLUR = 0.02  # cycles over the baseline that the last digit may leave open before a period is refined
 _REACH = 8.0  # cycles over the baseline beyond which a refinement is a search: such periods are checked
 _MOST_DECIMALS = 8
-_COARSEST = 0.01  # d: a period with fewer decimals cannot be refined, only replaced
+_COARSEST = 0.1  # d: a period without any decimal cannot be refined, only replaced
 
 
 def check_period_setting(curves: LightCurves, stars: pd.DataFrame, periods: str) -> None:
@@ -215,7 +215,7 @@ def _check(
     wrong = ~check.agrees & ~ambiguous & (worse | np.isin(check.relation, ("half", "third")))
     refined = check.ok & (blur[rows] > _BLUR) & (unit <= _COARSEST) & (np.abs(period - given) <= unit)
     replaced = check.ok & ~refined & (~periods_in_limits(given) | wrong | (check.agrees & worse))
-    doubtful = ~refined & np.where(replaced & may_replace, ambiguous, check.ok & (replaced | ~check.agrees))
+    doubtful = np.where(refined | (replaced & may_replace), ambiguous, check.ok & (replaced | ~check.agrees))
     made.source[rows[check.ok]] = "given"
     made.doubtful[rows] = doubtful
     for where, source in ((replaced & may_replace, "replaced"), (refined, "refined")):

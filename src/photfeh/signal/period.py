@@ -160,7 +160,7 @@ def refine_periods(
     frequency = _frequencies(period, len(curves[0]) - 1)
     wide = np.asarray(reach, dtype=np.float64)
     if wide.shape not in ((), frequency.shape) or not (np.isfinite(wide) & (wide > 0)).all():
-        raise BadInput(f"reach must be positive, one number or one a star, found {reach}; 1.5 is usual.")
+        raise BadInput(f"reach must be positive, one number or one a star, found {reach!r}; 1.5 is usual.")
     wide = np.array(np.broadcast_to(wide, frequency.shape))
     out = np.full((len(frequency), 3), np.nan)
     over_stars(refine_all, len(frequency), (*curves, frequency, wide, n_harmonics), (out,), least=4)
