@@ -24,7 +24,7 @@ from rich.text import Text
 
 from photfeh.core.errors import BadInput
 
-__all__ = ["SHOWN", "err", "lengths", "names", "out", "print_flags", "print_frame", "progress", "settings"]
+__all__ = ["SHOWN", "err", "lengths", "names", "out", "print_flags", "print_frame", "progress", "roles", "settings"]
 
 SHOWN = ("model", "representation", "n", "r2", "wrmse", "wmae", "rmse", "mae", "bias")
 """Columns of the metrics that commands print."""
@@ -86,6 +86,16 @@ def lengths(text: str) -> int | dict[str, int]:
         return {kind.strip(): int(n) for kind, n in (item.split("=") for item in names(text))}
     except ValueError:
         raise BadInput(f"cannot read --points {text!r}: give a number, or raw=128,raw-spline=64,spline=64.") from None
+
+
+def roles(text: str | None) -> dict[str, str] | None:
+    """``time=T, mag=V`` -> {"time": "T", "mag": "V"}."""
+    if text is None:
+        return None
+    pairs = [item.partition("=") for item in names(text)]
+    if not pairs or not all(role.strip() and name.strip() for role, _, name in pairs):
+        raise BadInput(f"cannot read --columns {text!r}: write ROLE=NAME, for example time=T,mag=V,mag_error=e.")
+    return {role.strip(): name.strip() for role, _, name in pairs}
 
 
 def settings(items: list[str] | None) -> dict[str, dict[str, Any]]:

@@ -7,11 +7,35 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Band", "Epochs", "Jobs", "Output", "Overwrite", "Periods", "Seed", "Set", "Stars", "Weighting"]
+__all__ = [
+    "Band",
+    "Columns",
+    "Epochs",
+    "IdColumn",
+    "Jobs",
+    "Output",
+    "Overwrite",
+    "Periods",
+    "Seed",
+    "Set",
+    "Stars",
+    "Weighting",
+]
 
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Output = Annotated[Path, typer.Option(help="Folder to make.")]
-Stars = Annotated[Path, typer.Option(help="Star table: source_id, optional period, type, feh, feh_error.")]
+Stars = Annotated[
+    Path | None,
+    typer.Option(
+        help="Star table: source_id, optional period, type, feh, feh_error; or a list of identifiers. "
+        "Default: the stars of the light curves."
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Which column plays which role where names are not known: time=T,mag=V,mag_error=e,period=Per."),
+]
+IdColumn = Annotated[str | None, typer.Option(help="Column that holds the identifiers.")]
 Periods = Annotated[
     str, typer.Option(help="given (missing ones are searched), check (and wrong ones replaced), or search.")
 ]

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from photfeh.cli.console import out, print_flags, progress
-from photfeh.cli.options import Band, Epochs, Overwrite, Periods, Stars
+from photfeh.cli.console import out, print_flags, progress, roles
+from photfeh.cli.options import Band, Columns, Epochs, IdColumn, Overwrite, Periods, Stars
 
 __all__ = ["predict"]
 
 
 def predict(
     epochs: Epochs,
-    stars: Stars,
+    stars: Stars = None,
     model: Annotated[str | None, typer.Option(help="Name (see `photfeh models list`) or model folder.")] = None,
     output: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")] = Path("predictions.parquet"),
     band: Band = None,
@@ -26,6 +26,8 @@ def predict(
     adapt_intervals: Annotated[
         bool, typer.Option(help="Fit intervals to the population of these stars (weighted conformal).")
     ] = False,
+    columns: Columns = None,
+    id_column: IdColumn = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table.
@@ -40,7 +42,7 @@ def predict(
     with progress() as report:
         table = run(
             epochs, stars, model=predictor, output=output, band=band, any_band=any_band, periods=choice,
-            adapt=adapt_intervals, overwrite=overwrite,
+            adapt=adapt_intervals, columns=roles(columns), id_column=id_column, overwrite=overwrite,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     good = table["feh"].notna()

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from photfeh.cli.console import SHOWN, lengths, names, out, print_flags, print_frame, progress
-from photfeh.cli.options import Band, Epochs, Output, Overwrite, Periods, Seed, Stars
+from photfeh.cli.console import SHOWN, lengths, names, out, print_flags, print_frame, progress, roles
+from photfeh.cli.options import Band, Columns, Epochs, IdColumn, Output, Overwrite, Periods, Seed, Stars
 
 __all__ = ["demo", "prepare", "simulate"]
 
@@ -51,8 +51,8 @@ def simulate(
 
 def prepare(
     epochs: Epochs,
-    stars: Stars,
     output: Output,
+    stars: Stars = None,
     labels: Annotated[
         str | None,
         typer.Option(help="none, column, relation, or relation:NAME (NAME+NAME). Default: column if there is one."),
@@ -76,6 +76,8 @@ def prepare(
     exclude: Annotated[
         Path | None, typer.Option(help="Star table of stars that must not enter the sample.", exists=True)
     ] = None,
+    columns: Columns = None,
+    id_column: IdColumn = None,
 ) -> None:
     """Clean, fold, decompose and smooth light curves; label and select stars; write a data set.
 
@@ -90,7 +92,7 @@ def prepare(
             labels=labels, cuts=cuts, types=names(types),
             assume_type=assume_type, representations=names(representations),
             n_points=lengths(points), band=band, smoother=smoother, alignment=alignment, truth=truth, periods=choice,
-            exclude=exclude,
+            exclude=exclude, columns=roles(columns), id_column=id_column,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     print_frame(dataset.cut_flow, "Cut flow")

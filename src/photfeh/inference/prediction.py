@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,15 +14,16 @@ import pandas as pd
 
 from photfeh.core.bands import require_same_band
 from photfeh.core.cache import Key, Parts
-from photfeh.core.errors import BadInput, BandMismatch, UnknownName
+from photfeh.core.errors import BadInput, BandMismatch, PhotfehWarning, UnknownName
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.flags import Flag, predictable
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.stars import restore_names
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.output import check_output, parts_folder, write_predictions
-from photfeh.readers import read_stars
+from photfeh.readers.startables import stars_of
 from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.measure import Measurement, measure
 from photfeh.samples.periods import Periods, check_period_setting
@@ -226,7 +228,7 @@ class Predictor:
 
 def predict(
     epochs: Any,
-    stars: Any,
+    stars: Any = None,
     *,
     model: str | Path | Ensemble | Predictor | None = None,
     output: str | Path | None = None,
@@ -234,6 +236,8 @@ def predict(
     any_band: bool = False,
     periods: Periods = "given",
     adapt: bool = False,
+    columns: Mapping[str, str] | None = None,
+    id_column: str | None = None,
     overwrite: bool = False,
     stars_per_chunk: int = 10_000,
     progress: Callable[[int, int], None] | None = None,
@@ -243,7 +247,7 @@ def predict(
     Parameters
     ----------
     epochs, stars
-        As for :func:`photfeh.prepare`.
+        As for :func:`photfeh.prepare`; names that are no numbers are identifiers, too, and come back as given.
     model
         Name (:func:`list_trained`), model folder, or a loaded model. Default: RRab by ``dekany-i-band``, RRc by
         ``gaia-dr3-relation``.
@@ -259,6 +263,8 @@ def predict(
     adapt : bool
         Fit the intervals to the population of these stars, as seen in the first chunk (:meth:`Predictor.adapted`);
         intervals then depend on the sample.
+    columns, id_column : optional
+        As for :func:`photfeh.prepare`.
     overwrite : bool
         Replace an ``output`` that photfeh did not make.
 
@@ -270,18 +276,20 @@ def predict(
     predictor = model if isinstance(model, Predictor) else load(model)
     if output is not None:
         check_output(output, inputs=(epochs, stars), overwrite=overwrite)
-    table = read_stars(stars)
-    if not len(table):
-        raise BadInput("the star table has no rows.")
-    table = table[[name for name in ("source_id", "period", "type") if name in table.columns]]
     band = band or (epochs.band if isinstance(epochs, LightCurves) else predictor.band)
     predictor.check_band(band, any_band=any_band)
-    chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk)
+    named: dict[str, Any] = {"columns": columns, "id_column": id_column}
+    given = stars_of(epochs, stars, band=band, **named)
+    if not len(given):
+        raise BadInput("the star table has no rows.")
+    table = given[[name for name in ("source_id", "period", "type") if name in given.columns]]
+    chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk, **named)
     with ExitStack() as stack:
         parts = None
         if output is not None:
             parts = stack.enter_context(Parts(parts_folder(output)).claim())
         result = _predict_chunks(predictor, chunks, len(table), periods, any_band, adapt, parts, progress)
+        result = restore_names(result, given)
         if output is not None:
             write_predictions(result, output, {"model": predictor.name, "model_digest": predictor.fingerprint()})
         if parts is not None:
@@ -304,6 +312,13 @@ def _predict_chunks(
     digest = ""
     for number, chunk in enumerate(chunks):
         check_period_setting(chunk.curves, chunk.stars, periods)
+        if number == 0 and not chunk.observed:
+            warnings.warn(
+                "not one identifier of the star table occurs in the light curves. Check that both name the same stars, "
+                "or say which column holds the identifiers (id_column, --id-column).",
+                PhotfehWarning,
+                stacklevel=3,
+            )
         if adapt and number == 0:
             predictor = predictor.adapted(chunk.curves, chunk.stars, periods=periods, any_band=any_band)
         digest = digest or predictor.fingerprint()

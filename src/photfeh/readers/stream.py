@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from photfeh.readers.files import PARSER_ERRORS, read_schema, suffix_of, unreada
 from photfeh.readers.layouts import Columns, find_columns, unknown_band
 from photfeh.readers.points import Origin, check_schema_band, drop_unidentified, holds_band, source_ids, to_lightcurves
 from photfeh.readers.reading import check_one_kind, files_of, read_lightcurves, warn_of
+from photfeh.readers.roles import Roles, roles_of
+from photfeh.readers.startables import of_curves
 from photfeh.readers.tables import is_list, leaf_names, tidy
 from photfeh.readers.tally import Tally
 
@@ -30,7 +33,14 @@ _POINTS_PER_BATCH = 262_144
 _STARS_PER_BATCH = 2_048  # rows of a file with one row a star
 
 
-def iter_lightcurves(source: object, *, band: str = "G", stars_per_chunk: int = 20_000) -> Iterator[LightCurves]:
+def iter_lightcurves(
+    source: object,
+    *,
+    band: str = "G",
+    columns: Mapping[str, str] | None = None,
+    id_column: str | None = None,
+    stars_per_chunk: int = 20_000,
+) -> Iterator[LightCurves]:
     """Read light curves in chunks; Parquet files of any size in bounded memory.
 
     The chunks together are what :func:`read_lightcurves` gives. A Parquet file (or a folder of them) is
@@ -39,7 +49,7 @@ def iter_lightcurves(source: object, *, band: str = "G", stars_per_chunk: int = 
 
     Parameters
     ----------
-    source, band
+    source, band, columns, id_column
         As for :func:`read_lightcurves`.
     stars_per_chunk : int
         Stars in each chunk; the last may have fewer.
@@ -57,9 +67,13 @@ def iter_lightcurves(source: object, *, band: str = "G", stars_per_chunk: int = 
     if stars_per_chunk < 1:
         raise BadInput(f"stars_per_chunk must be at least 1, found {stars_per_chunk}.")
     tally = Tally()
-    stream = _stream(source, band, tally)
+    roles = roles_of(columns, id_column)
+    stream = _stream(source, band, roles, tally)
     try:
-        yield from _rechunk([read_lightcurves(source, band=band)] if stream is None else stream, stars_per_chunk)
+        yield from _rechunk(
+            [read_lightcurves(source, band=band, columns=columns, id_column=id_column)] if stream is None else stream,
+            stars_per_chunk,
+        )
     finally:
         tally.say()
 
@@ -81,14 +95,22 @@ class Chunk:
         return len(self.rows)
 
 
-def iter_chunks(epochs: object, stars: pd.DataFrame, *, band: str, stars_per_chunk: int = 10_000) -> Iterator[Chunk]:
+def iter_chunks(
+    epochs: object,
+    stars: pd.DataFrame,
+    *,
+    band: str,
+    columns: Mapping[str, str] | None = None,
+    id_column: str | None = None,
+    stars_per_chunk: int = 10_000,
+) -> Iterator[Chunk]:
     """Every star of a table once: first those that occur in the light curves, in their order, then all others.
 
     Stars of the light curves that are not in the table are left out.
 
     Parameters
     ----------
-    epochs
+    epochs, columns, id_column
         As for :func:`photfeh.readers.read_lightcurves`.
     stars : DataFrame
         As :func:`photfeh.core.stars.validate_stars` returns it.
@@ -107,7 +129,8 @@ def iter_chunks(epochs: object, stars: pd.DataFrame, *, band: str, stars_per_chu
     index = pd.Index(stars["source_id"])
     seen = np.zeros(len(stars), bool)
     folded = False
-    for curves in iter_lightcurves(epochs, band=band, stars_per_chunk=stars_per_chunk):
+    how: dict[str, Any] = {"columns": of_curves(columns), "id_column": id_column, "stars_per_chunk": stars_per_chunk}
+    for curves in iter_lightcurves(epochs, band=band, **how):
         require_same_band(
             curves.band,
             band,
@@ -138,11 +161,12 @@ class _Plan:
 
     path: Path
     columns: Columns
+    roles: Roles
     rows: int
     runs: IntArray
 
 
-def _stream(source: object, band: str, tally: Tally) -> Iterator[LightCurves] | None:
+def _stream(source: object, band: str, roles: Roles, tally: Tally) -> Iterator[LightCurves] | None:
     """Light curves of the source part by part, each star in one part; None if it has to be read whole."""
     if not isinstance(source, (str, os.PathLike, list, tuple)):
         return None
@@ -153,7 +177,7 @@ def _stream(source: object, band: str, tally: Tally) -> Iterator[LightCurves] | 
     failures: list[str] = []
     for file in files:
         try:
-            plan = _plan(file, band)
+            plan = _plan(file, band, roles)
         except BadInput as error:
             if not several:
                 raise
@@ -178,38 +202,40 @@ def _stream(source: object, band: str, tally: Tally) -> Iterator[LightCurves] | 
     )
 
 
-def _plan(path: Path, band: str) -> _Plan | None:
+def _plan(path: Path, band: str, roles: Roles) -> _Plan | None:
     """None where the rows have no identifier but the file's name."""
     schema = read_schema(path)
     if schema is None:
         return None
-    columns = find_columns(schema.names, band, str(path))
+    columns = find_columns(roles.apply(schema.empty_table(), str(path)).column_names, band, str(path))
     if columns.source_id is None:
         return None
     check_schema_band(schema, band, str(path))
     rows = pq.read_metadata(path).num_rows
     if rows == 0:
         raise BadFile(f"{path} holds no rows. Fetch or write it again, or leave it out.")
-    if columns.band is not None and not is_list(schema.field(columns.band).type):
-        _check_band(path, columns.band, band)
-    runs = _runs(path, columns.source_id)
-    return _Plan(path, columns, rows, runs) if len(runs) else None  # read whole: another column may hold identifiers
+    if columns.band is not None and not is_list(schema.field(roles.get("band", columns.band)).type):
+        _check_band(path, columns.band, band, roles)
+    runs = _runs(path, columns.source_id, roles)
+    return (
+        _Plan(path, columns, roles, rows, runs) if len(runs) else None
+    )  # read whole: another column may hold identifiers
 
 
-def _check_band(path: Path, name: str, band: str) -> None:
+def _check_band(path: Path, name: str, band: str, roles: Roles) -> None:
     """Raise if no row is in the band; stops at the first that is."""
     found: dict[str, None] = {}
-    for table in _batches(path, [name], _POINTS_PER_BATCH):
+    for table in _batches(path, [name], _POINTS_PER_BATCH, roles):
         found |= dict.fromkeys(str(value).strip() for value in table[0].unique().to_pylist() if value is not None)
         if holds_band(found, band):
             return
     raise unknown_band(band, found, str(path))
 
 
-def _runs(path: Path, name: str) -> IntArray:
+def _runs(path: Path, name: str, roles: Roles) -> IntArray:
     """The identifier of every run of rows of one star: 8 bytes a star if its rows stand together."""
     runs: list[IntArray] = []
-    for table in _batches(path, [name], _POINTS_PER_BATCH):
+    for table in _batches(path, [name], _POINTS_PER_BATCH, roles):
         ids = source_ids(drop_unidentified(table, name, Origin(str(path)))[name], str(path))
         starts = np.concatenate([[True], np.diff(ids) != 0])[: len(ids)]
         if runs and len(ids):
@@ -226,14 +252,15 @@ def _first_repeated(ids: IntArray) -> int | None:
     return int(unique[counts > 1][0]) if len(unique) < len(ids) else None
 
 
-def _batches(path: Path, names: list[str], size: int) -> Iterator[pa.Table]:
+def _batches(path: Path, names: list[str], size: int, roles: Roles) -> Iterator[pa.Table]:
     """Tidy tables of at most ``size`` rows with these columns."""
     try:
         # buffered: else all pages of a row group are held, and a file may be one single row group
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             leaves = leaf_names(file.schema_arrow)
-            for batch in file.iter_batches(batch_size=size, columns=sorted({leaves[name] for name in names})):
-                yield tidy(pa.Table.from_batches([batch])).select(names)
+            needed = sorted({leaves[name] for name in roles.needed(names)})
+            for batch in file.iter_batches(batch_size=size, columns=needed):
+                yield roles.apply(tidy(pa.Table.from_batches([batch])), str(path)).select(names)
     except PARSER_ERRORS as error:
         raise unreadable(path, error) from error
 
@@ -253,7 +280,7 @@ def _stream_file(plan: _Plan, band: str, tally: Tally) -> Iterator[LightCurves]:
     origin, name = Origin(str(plan.path), tally=tally), str(plan.columns.source_id)
     size = _STARS_PER_BATCH if plan.rows == len(plan.runs) else _POINTS_PER_BATCH
     waiting: pa.Table | None = None
-    for batch in _batches(plan.path, plan.columns.names, size):
+    for batch in _batches(plan.path, plan.columns.names, size, plan.roles):
         table = drop_unidentified(batch if waiting is None else pa.concat_tables([waiting, batch]), name, origin)
         ids = source_ids(table[name], origin.name)
         last = int(np.flatnonzero(ids != ids[-1])[-1]) + 1 if np.any(ids != ids[-1:]) else 0

@@ -17,6 +17,7 @@ from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import COLUMNS
 from photfeh.core.types import IntArray
 from photfeh.readers import read_stars
+from photfeh.readers.startables import stars_of
 from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.dataset import Dataset, DatasetWriter
 from photfeh.samples.measure import measure
@@ -54,6 +55,8 @@ def prepare(
     truth: str | None = None,
     exclude: Any = None,
     periods: Periods = "given",
+    columns: Mapping[str, str] | None = None,
+    id_column: str | None = None,
     stars_per_chunk: int = 10_000,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -64,7 +67,8 @@ def prepare(
     epochs
         Whatever :func:`photfeh.readers.read_lightcurves` takes: file, folder, glob, table, LightCurves.
     stars
-        Star table or its file: source_id, optional period, type, feh, feh_error, fold and any other column.
+        Star table or its file: source_id, optional period, type, feh, feh_error, fold and any other column. None: the
+        stars of ``epochs``, with periods and types where they stand beside.
     output : path
         Folder to make. An interrupted run with the same arguments is continued.
     labels : {"column", "relation", "relation:NAME", "none"}, optional
@@ -87,6 +91,8 @@ def prepare(
         ``given``: stars without a period are searched for one. ``check``: given periods that clearly do not fit the
         light curve, wrong ones and aliases, are replaced as well. ``search``: all are searched, given ones ignored.
         ``period_source`` and ``flag`` of the star table say which were.
+    columns, id_column : optional
+        Which column plays which role, where names are not known: ``{"time": "T", "mag": "V", "period": "Per"}``.
     exclude : optional
         Star table, its file, or source_ids that never enter the sample, such as stars kept for a test.
     progress : callable, optional
@@ -97,12 +103,14 @@ def prepare(
     BadInput
         (and its subclasses) for input that cannot be used; single bad stars are flagged instead.
     """
-    table = _scalars(read_stars(stars))
+    chosen_band = band or (epochs.band if isinstance(epochs, LightCurves) else "G")
+    named: dict[str, Any] = {"columns": columns, "id_column": id_column}
+    table = stars_of(epochs, stars, band=chosen_band, **named)
     if not len(table):
         raise BadInput("the star table has no rows.")
     if assume_type is not None:
         table["type"] = table["type"].fillna(assume_type) if "type" in table.columns else assume_type
-    band = band or (epochs.band if isinstance(epochs, LightCurves) else "G")
+    band = chosen_band
     labels = labels or ("column" if "feh" in table.columns and table["feh"].notna().any() else "relation")
     cut_list = get_cuts(cuts if cuts is not None else ("founding" if labels.startswith("relation") else "none"))
     _rehearse(table, labels, cut_list, types, band)
@@ -120,7 +128,7 @@ def prepare(
     }
     if excluded is not None:
         recipe["excluded"] = fingerprint(excluded)
-    chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk)
+    chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk, **named)
     # the first chunk tells whether this can be done at all, before anything is written
     first = next(chunks)
     check_period_setting(first.curves, table, periods)
@@ -168,8 +176,6 @@ def _representations(
 
 def _excluded(stars: Any) -> IntArray:
     """Identifiers of the stars that must not enter the sample, sorted."""
-    if isinstance(stars, (list, tuple, np.ndarray)):
-        stars = pd.DataFrame({"source_id": stars})
     return np.sort(read_stars(stars)["source_id"].to_numpy(np.int64))
 
 
@@ -182,10 +188,3 @@ def _measure_chunk(writer: DatasetWriter, chunk: Chunk, periods: Periods) -> Non
     measured = measure(chunk.curves, chunk.stars, periods=periods)
     sequences = {name: build_sequences(measured, r) for name, r in writer.representations.items()}
     writer.write(key, chunk.rows, measured.table, sequences)
-
-
-def _scalars(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without list columns: folded curves may lie in the same file."""
-    return table[
-        [name for name in table.columns if not (len(table) and isinstance(table[name].iloc[0], (list, np.ndarray)))]
-    ]
