@@ -22,7 +22,8 @@ import numpy.typing as npt
 from photfeh.core.errors import BadInput
 from photfeh.core.kernels import over_stars
 from photfeh.core.types import BoolArray, FloatArray, IntArray
-from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all, second_mode_all
+from photfeh.signal._mode_kernels import second_mode_all
+from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all
 
 __all__ = [
     "DOUBLE_MODE_RATIOS",
