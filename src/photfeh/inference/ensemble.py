@@ -97,7 +97,7 @@ class Ensemble:
         if self.limits is None:
             return np.zeros(len(X), bool)
         low, high = self.feh_range
-        shape = X.shape()[:, : self.limits.shape[1]]
+        shape = X.shape_features()[:, : self.limits.shape[1]]
         margin = 0.02 * (self.limits[1] - self.limits[0])
         out = ((shape < self.limits[0] - margin) | (shape > self.limits[1] + margin)).any(axis=1)
         return np.asarray(out | (mean <= low) | (mean >= high))
@@ -255,7 +255,7 @@ def _assemble(
     shrink = float(np.sqrt(max(1.0 - agreement / float(np.mean(residual**2)), 0.5)))
     stars = dataset.stars.iloc[dataset.sample]
     types = tuple(sorted(stars["type"].unique()))
-    shape = data.sequences.shape()[:, : SHAPE_FEATURES.index("cos4")]
+    shape = data.sequences.shape_features()[:, : SHAPE_FEATURES.index("cos4")]
     notes = {
         "truth": dataset.truth,
         "n_stars": len(data.feh),
