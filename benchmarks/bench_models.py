@@ -87,7 +87,7 @@ def simulated(n: int, runs: Path) -> tuple[dict[str, Sequences], np.ndarray]:
         survey = pf.simulate(n + n // 2, seed=7)  # enough to leave out those that cannot be trained on
         dataset = prepare(survey.curves, survey.stars, folder, labels="column", cuts="none", truth="simulation")
     X = dataset.sequences("spline", dataset.sample)
-    rows = dataset.sample[X.mask.any(axis=1) & np.isfinite(X.shape()).all(axis=1)][:n]
+    rows = dataset.sample[X.mask.any(axis=1) & np.isfinite(X.shape_features()).all(axis=1)][:n]
     return {kind: dataset.sequences(kind, rows) for kind in REPRESENTATIONS}, dataset.stars["feh"].to_numpy()[rows]
 
 

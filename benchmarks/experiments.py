@@ -153,7 +153,8 @@ def _simulated(n: int) -> Any:
     survey = simulate(n, seed=3)
     measured = measure(survey.curves, survey.stars)
     X = build_sequences(measured, Representation(kind="raw"))
-    good = X.mask.any(axis=1) & np.isfinite(X.shape()).all(axis=1) & (survey.stars["type"] == "RRab").to_numpy()
+    good = X.mask.any(axis=1) & np.isfinite(X.shape_features()).all(axis=1)
+    good &= (survey.stars["type"] == "RRab").to_numpy()
     return Circular(epochs=30).fit(X[good], survey.stars["feh"].to_numpy()[good]).module_.state_dict()
 
 

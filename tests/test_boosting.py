@@ -20,8 +20,8 @@ def test_prediction_from_stored_nodes_equals_scikit_learn(weighted):
         max_features=own["max_features"],
         early_stopping=False,
         random_state=0,
-    ).fit(X.shape()[:N_TRAIN], y[:N_TRAIN], sample_weight=weight / weight.mean())
-    assert np.allclose(model.predict(X), boosting.predict(X.shape()), rtol=0, atol=1e-10)
+    ).fit(X.shape_features()[:N_TRAIN], y[:N_TRAIN], sample_weight=weight / weight.mean())
+    assert np.allclose(model.predict(X), boosting.predict(X.shape_features()), rtol=0, atol=1e-10)
 
 
 def test_sigma_is_the_error_on_stars_that_were_not_trained_on():

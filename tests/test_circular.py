@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from photfeh.core.errors import BadInput
-from photfeh.models.circular import Circular, RidgeCurve
+from photfeh.models.circular import Circular, RidgeCurve, _ridge_curves
 from photfeh.models.loop import Batch, FitConfig, predict_network
 from photfeh.models.registry import create_model
 from test_models import sample
@@ -119,3 +119,12 @@ def test_curves_are_made_once_for_many_networks_and_give_what_the_module_gives(m
     alone = X[:50]
     assert torch.equal(networks[0]._output(alone), outputs[0])
     assert len(calls) == 5
+
+
+def test_the_kernel_draws_the_curves_of_the_module():
+    """One star at a time for predictions, batches in training: the same to rounding."""
+    X, _ = sample("raw")
+    found = _ridge_curves(X, 6, 64)
+    phase = torch.as_tensor((X.values[..., 1] / X.feature("period")[:, None]).astype(np.float32))
+    expected = RidgeCurve(6, 64)(phase, torch.as_tensor(X.values[..., 0]), torch.as_tensor(X.mask))
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=2e-6)

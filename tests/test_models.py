@@ -17,13 +17,25 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.svm import SVR
 
+import photfeh as pf
 from photfeh.core.errors import BadFile, BadInput, UnknownName
+from photfeh.core.threads import limited
+from photfeh.inference.prediction import list_trained
 from photfeh.models.base import Regressor
 from photfeh.models.describe import describe
 from photfeh.models.loop import Penalised
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model, list_models
-from photfeh.samples.sequences import FEATURES, REPRESENTATIONS, Representation, Sequences, shape_features
+from photfeh.samples.measure import measure
+from photfeh.samples.sequences import (
+    FEATURES,
+    REPRESENTATIONS,
+    Representation,
+    Sequences,
+    build_sequences,
+    shape_features,
+)
+from photfeh.simulation.survey import simulate
 
 NETWORK = {"epochs": 16, "patience": 16, "batch_size": 32}
 QUICK = {
@@ -132,15 +144,39 @@ def test_learns_clearly_better_than_the_mean(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_star_is_predicted_the_same_alone_in_a_batch_and_in_another_order(name):
-    X, _ = stars_for(name)
-    X = X[:30]
-    whole = fitted(name).predict(X)
-    order = np.random.default_rng(1).permutation(30)
-    # dense layers and attention of a network are library calls that may round by batch size
-    assert np.allclose(fitted(name).predict(X[order]), whole[order], rtol=0, atol=2e-6)
-    alone = [fitted(name).predict(X[i : i + 1])[0] for i in range(5)]
-    assert np.allclose(alone, whole[:5], rtol=0, atol=2e-6)
+def test_a_star_is_predicted_the_same_to_the_last_bit_in_any_company(name):
+    """Alone, in batches of any size, in any order, beside longer curves, and with any number of threads."""
+    kinds = MODELS[name].model_class().representations
+    model = fitted(name)
+    X = next(sample(kind)[0] for kind in ("raw", "spline") if kind in kinds)[:150]
+    if X.representation.kind != stars_for(name)[0].representation.kind:
+        model = brief(name).fit(X[:60], sample("raw")[1][:60])
+    assert_same_in_any_company(model.predict_dist, X)
+
+
+def assert_same_in_any_company(predict_dist, X: Sequences) -> None:
+    whole = np.stack(predict_dist(X))
+    order = np.random.default_rng(1).permutation(len(X))
+    np.testing.assert_array_equal(np.stack(predict_dist(X[order])), whole[:, order])
+    for size in (1, 2, 3, 7, 130):
+        for begin in (0, 20):
+            rows = order[begin : begin + size]
+            np.testing.assert_array_equal(np.stack(predict_dist(X[rows])), whole[:, rows], err_msg=f"{size} stars")
+    threads = torch.get_num_threads()
+    for number in (2, 1):
+        torch.set_num_threads(number)
+        with limited(number):
+            np.testing.assert_array_equal(np.stack(predict_dist(X[:])), whole, err_msg=f"{number} threads")
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", sorted(set(list_trained()) - {"default"}))
+def test_shipped_ensembles_predict_a_star_the_same_in_any_company(name):
+    """With their calibrated errors, on what they are made for."""
+    (ensemble,) = pf.load(name).ensembles.values()
+    survey = simulate(150, seed=8)
+    X = build_sequences(measure(survey.curves, survey.stars), ensemble.representation)
+    assert_same_in_any_company(lambda some: ensemble.predict_interval(some, 0.9), X[X.mask.any(axis=1)])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -180,7 +216,7 @@ def test_every_saved_model_predicts_in_another_process_without_the_training_data
     subprocess.run([sys.executable, "-c", ELSEWHERE, *MODELS], cwd=tmp_path, check=True)
     with np.load(tmp_path / "found.npz") as found:
         for name in MODELS:
-            assert np.allclose(found[name], expected[name], rtol=0, atol=2e-6), name
+            assert np.allclose(found[name], expected[name], rtol=0, atol=0), name
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -226,7 +262,7 @@ def test_a_star_without_steps_gets_nan_and_does_not_disturb_others(name):
     assert np.isnan(mean[4])
     assert np.isnan(sigma[4])
     others = np.delete(np.arange(10), 4)
-    assert np.allclose(mean[others], fitted(name).predict(X)[others], rtol=0, atol=2e-6)
+    assert np.array_equal(mean[others], fitted(name).predict(X)[others])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -329,7 +365,7 @@ def test_own_prediction_equals_scikit_learn():
     """Support vectors and trees are walked by our own code; scikit-learn's is the oracle."""
     X, y = sample()
     model = fitted("svr")
-    scaled = model._scaled(X.shape())
+    scaled = model._scaled(X.shape_features())
     target = (y[:N_TRAIN] - model.arrays_["y"][0]) / model.arrays_["y"][1]
     machine = SVR(C=4.0, gamma=model.notes_["gamma"], epsilon=0.1).fit(scaled[:N_TRAIN], target)
     assert np.allclose(model._unscaled(machine.predict(scaled)), model.predict(X), atol=1e-6)
@@ -339,8 +375,10 @@ def test_own_prediction_equals_scikit_learn():
         min_samples_leaf=params["min_samples_leaf"],
         max_features=params["max_features"],
         random_state=0,
-    ).fit(X.shape()[:N_TRAIN].astype(np.float32), y[:N_TRAIN], sample_weight=np.ones(N_TRAIN))
-    assert np.allclose(forest.predict(X.shape().astype(np.float32)), fitted("random-forest").predict(X), atol=1e-9)
+    ).fit(X.shape_features()[:N_TRAIN].astype(np.float32), y[:N_TRAIN], sample_weight=np.ones(N_TRAIN))
+    assert np.allclose(
+        forest.predict(X.shape_features().astype(np.float32)), fitted("random-forest").predict(X), atol=1e-9
+    )
 
 
 def test_gru_layer_table_has_the_published_counts():

@@ -212,7 +212,7 @@ def test_unknown_names_are_refused_before_any_work(dataset: Dataset, tmp_path):
 def test_conformal_intervals_cover_what_they_promise(dataset: Dataset, rng):
     """Residuals with a scale that depends on the number of epochs: coverage holds overall and in both halves."""
     X = dataset.sequences("spline", dataset.sample)
-    X = X[np.isfinite(X.shape()).all(axis=1)]
+    X = X[np.isfinite(X.shape_features()).all(axis=1)]
     scale = 0.4 / np.sqrt(X.feature("n_epochs"))
     many = X[rng.integers(0, len(X), 6000)]
     scale = 0.4 / np.sqrt(many.feature("n_epochs"))

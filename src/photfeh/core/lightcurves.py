@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from photfeh.core.arrays import frozen, owned
 from photfeh.core.bands import require_same_band
 from photfeh.core.errors import BadInput, BadLightCurve, MissingColumn
 from photfeh.core.identifiers import to_source_id
@@ -35,6 +36,8 @@ class LightCurve:
 @dataclass(frozen=True, eq=False)
 class LightCurves:
     """Light curves of N stars in one band, M points in all.
+
+    The arrays are read-only and belong to this object: what the caller could write into is copied.
 
     Parameters
     ----------
@@ -71,16 +74,12 @@ class LightCurves:
         put(self, "source_id", _integers(self.source_id, "source_id"))
         put(self, "offsets", _integers(self.offsets, "offsets"))
         for name in ("time", "mag", "mag_error"):
-            put(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
+            put(self, name, owned(getattr(self, name), np.float64))
         if len(self.mag_error) == 0 and len(self.mag) > 0:
-            put(self, "mag_error", np.full(len(self.mag), np.nan))
+            put(self, "mag_error", frozen(np.full(len(self.mag), np.nan)))
         self._check_shapes()
         self._check_values()
         self._sort()
-        for name in ("source_id", "offsets", "time", "mag", "mag_error"):
-            array = getattr(self, name).view()
-            array.flags.writeable = False
-            put(self, name, array)
 
     # ------------------------------------------------------------------ checks
     def _check_shapes(self) -> None:
@@ -127,7 +126,7 @@ class LightCurves:
         if step_back.any():
             order = np.lexsort((self.time, self.star_index))
             for name in ("time", "mag", "mag_error"):
-                object.__setattr__(self, name, getattr(self, name)[order])
+                object.__setattr__(self, name, frozen(getattr(self, name)[order]))
 
     # ------------------------------------------------------------------ container
     def __len__(self) -> int:
@@ -150,15 +149,8 @@ class LightCurves:
         counts = self.n_epochs[rows]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         points = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return LightCurves(
-            self.source_id[rows],
-            offsets,
-            self.time[points],
-            self.mag[points],
-            self.mag_error[points],
-            self.band,
-            self.folded,
-        )
+        time, mag, mag_error = (frozen(column[points]) for column in (self.time, self.mag, self.mag_error))
+        return LightCurves(self.source_id[rows], offsets, time, mag, mag_error, self.band, self.folded)
 
     @property
     def n_epochs(self) -> IntArray:
@@ -178,9 +170,8 @@ class LightCurves:
         """The same stars with only the points where ``keep`` (M,) is true; stars may end up with no points."""
         counts = np.bincount(self.star_index[keep], minlength=len(self))
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        return LightCurves(
-            self.source_id, offsets, self.time[keep], self.mag[keep], self.mag_error[keep], self.band, self.folded
-        )
+        time, mag, mag_error = (frozen(column[keep]) for column in (self.time, self.mag, self.mag_error))
+        return LightCurves(self.source_id, offsets, time, mag, mag_error, self.band, self.folded)
 
     def reindex(self, source_id: npt.ArrayLike) -> LightCurves:
         """The stars named, in that order; a star that is not here gets no points."""
@@ -325,7 +316,7 @@ def _integers(values: npt.ArrayLike, name: str) -> IntArray:
         )
     if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
         raise BadLightCurve(f"{name} {array.max()} is beyond 63 bits. Number the stars in another way.")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return owned(values, np.int64)
 
 
 def _identifiers(column: pa.ChunkedArray) -> IntArray:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from photfeh.core.errors import BadInput
+from photfeh.core.arrays import owned
+from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.kernels import row_products
 from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
 from photfeh.samples.sequences import Sequences
 
-__all__ = ["LEVELS", "Calibration", "cross_coverage", "quality_covariates"]
+__all__ = ["CALIBRATIONS", "LEVELS", "Calibration", "cross_coverage", "quality_covariates", "read_calibration"]
 
 
 _MIN_STARS = 30
@@ -60,6 +61,8 @@ class Calibration:
     calibration stars, kept for :meth:`adapted`.
     """
 
+    kind: ClassVar[str] = "conformal"
+
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     least: tuple[float, ...]
@@ -72,6 +75,10 @@ class Calibration:
     n_stars: int
     scores: Float32Array = field(repr=False, compare=False)
     covariates: Float32Array = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in _ARRAYS:
+            object.__setattr__(self, name, owned(getattr(self, name), np.float32))
 
     @classmethod
     def fit(
@@ -170,8 +177,8 @@ class Calibration:
         return self.local_scale(X, sigma) * self.quantiles[LEVELS.index(level)]
 
     def to_dict(self) -> dict[str, Any]:
-        """The plain numbers, for JSON."""
-        return {name: value for name, value in vars(self).items() if name not in _ARRAYS}
+        """The plain numbers and the ``kind``, for JSON."""
+        return {"kind": self.kind, **{name: value for name, value in vars(self).items() if name not in _ARRAYS}}
 
     def arrays(self) -> dict[str, Float32Array]:
         """What :meth:`to_dict` leaves out: one row a calibration star."""
@@ -180,8 +187,31 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: dict[str, Any], arrays: dict[str, Float32Array]) -> Calibration:
         """The inverse of :meth:`to_dict` and :meth:`arrays`."""
-        plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name != "kind"
+        }
         return cls(**(plain | arrays))
+
+
+CALIBRATIONS: dict[str, type[Calibration]] = {Calibration.kind: Calibration}
+"""Every kind of calibration by name: a class with the methods of :class:`Calibration`, and one line here.
+
+The name stands in the model folder, as ``kind``, so that a model is read with what it was made with.
+"""
+
+
+def read_calibration(values: dict[str, Any], arrays: dict[str, Float32Array]) -> Calibration:
+    """A calibration of any kind from what its ``to_dict`` and ``arrays`` gave.
+
+    Raises
+    ------
+    UnknownName
+        if there is no calibration of that kind.
+    """
+    kind = str(values.get("kind", Calibration.kind))
+    if kind not in CALIBRATIONS:
+        raise UnknownName("calibration", kind, CALIBRATIONS)
+    return CALIBRATIONS[kind].from_dict(values, arrays)
 
 
 _ARRAYS = ("scores", "covariates")

@@ -17,7 +17,7 @@ from photfeh.core.errors import BadFile, BadInput
 from photfeh.core.files import flush_folder, read_json, remove_folder, write_json
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import BoolArray, FloatArray
-from photfeh.inference.calibration import LEVELS, Calibration
+from photfeh.inference.calibration import LEVELS, Calibration, read_calibration
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.sequences import SHAPE_FEATURES, Representation, Sequences
@@ -94,7 +94,7 @@ class Ensemble:
         if self.limits is None:
             return np.zeros(len(X), bool)
         low, high = self.feh_range
-        shape = X.shape()[:, : self.limits.shape[1]]
+        shape = X.shape_features()[:, : self.limits.shape[1]]
         margin = 0.02 * (self.limits[1] - self.limits[0])
         out = ((shape < self.limits[0] - margin) | (shape > self.limits[1] + margin)).any(axis=1)
         return np.asarray(out | (mean <= low) | (mean >= high))
@@ -187,7 +187,7 @@ class Ensemble:
     def _of(cls, folder: Path, content: dict[str, Any]) -> Ensemble:
         calibration = content["calibration"]
         if calibration is not None:
-            calibration = Calibration.from_dict(calibration, load_file(str(folder / "calibration.safetensors")))
+            calibration = read_calibration(calibration, load_file(str(folder / "calibration.safetensors")))
         model_class = MODELS[content["model"]].model_class()
         return cls(
             content["model"],

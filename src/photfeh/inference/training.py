@@ -125,7 +125,7 @@ def _assemble(
     shrink = float(np.sqrt(max(1.0 - agreement / float(np.mean(residual**2)), 0.5)))
     stars = dataset.stars.iloc[dataset.sample]
     types = tuple(sorted(stars["type"].unique()))
-    shape = data.sequences.shape()[:, : SHAPE_FEATURES.index("cos4")]
+    shape = data.sequences.shape_features()[:, : SHAPE_FEATURES.index("cos4")]
     notes |= {
         "truth": dataset.truth,
         "n_stars": len(data.feh),

@@ -156,7 +156,7 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         for bad, what in (
             (~np.isfinite(target), "has no finite label"),
             (~X.mask.any(axis=1), "has no valid step"),
-            (~np.isfinite(X.shape()).all(axis=1), "has no finite light-curve features"),
+            (~np.isfinite(X.shape_features()).all(axis=1), "has no finite light-curve features"),
         ):
             bad = bad & (weight > 0)
             if bad.any():

@@ -36,7 +36,7 @@ class GradientBoosting(Regressor):
     seed: int = 0
 
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
-        design, weight = X.shape(), weight / weight.mean()
+        design, weight = X.shape_features(), weight / weight.mean()
         trees, squares = self._trees(design, y, weight), 0.0
         for train, test in KFold(self.n_folds, shuffle=True, random_state=self.seed).split(design):
             inner = self._trees(design[train], y[train], weight[train])
@@ -57,7 +57,7 @@ class GradientBoosting(Regressor):
         ).fit(design, y, sample_weight=weight)
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
-        mean, _ = walk_trees(X.shape(), self.arrays_)
+        mean, _ = walk_trees(X.shape_features(), self.arrays_)
         # the walk gives the mean over trees; boosting adds them up
         total = self.arrays_["baseline"][0] + len(self.arrays_["root"]) * mean
         return total, np.full(len(X), self.notes_["sigma"])

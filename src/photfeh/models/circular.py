@@ -133,7 +133,7 @@ class CircularModule(nn.Module):
         return torch.as_tensor(self.dense(self.dropout(nn.functional.gelu(self.hidden(self.dropout(pooled))))))
 
 
-_SIZE, _CHUNK = 3, 64
+_SIZE, _CHUNK = 3, 128
 """The channel of :class:`RidgeCurve` that has a unit, and how many stars are predicted at a time."""
 
 

@@ -25,7 +25,7 @@ Inputs = Literal["fourier", "sequence"]
 def _inputs(X: Sequences, inputs: str) -> FloatArray:
     """Design matrix: the shape features, or the flattened series (missing steps as zero) with the period."""
     if inputs == "fourier":
-        return X.shape()
+        return X.shape_features()
     if inputs == "sequence":
         flat = np.where(X.mask[..., None], X.values, 0.0).reshape(len(X), -1).astype(np.float64)
         return np.column_stack([flat, X.feature("period")])
@@ -61,7 +61,7 @@ class RidgeFourier(_Scaled):
         self.degree = degree
 
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
-        scaled, target = self._standardise(X.shape(), y, weight)
+        scaled, target = self._standardise(X.shape_features(), y, weight)
         products = _products(scaled, self.degree)
         ridge = RidgeCV(alphas=np.logspace(-2, 4, 25)).fit(products, target, sample_weight=weight)
         leave_one_out = np.sqrt(max(-float(ridge.best_score_), 1e-12))
@@ -69,7 +69,7 @@ class RidgeFourier(_Scaled):
         self.notes_ = {"alpha": float(ridge.alpha_), "sigma": float(leave_one_out * self.arrays_["y"][1])}
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
-        products = _products(np.clip(self._scaled(X.shape()), -6.0, 6.0), self.degree)
+        products = _products(np.clip(self._scaled(X.shape_features()), -6.0, 6.0), self.degree)
         mean = self._unscaled(row_products(products, self.arrays_["coefficients"]) + self.arrays_["intercept"][0])
         return mean, np.full(len(X), self.notes_["sigma"])
 

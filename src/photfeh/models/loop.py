@@ -217,7 +217,7 @@ def predict_network(
     steps = (batch.lengths.clamp(min=1) + _STEPS - 1).div(_STEPS, rounding_mode="floor").mul(_STEPS).clamp(max=most)
     places, parts = [], []
     with torch.inference_mode(), _autocast(device, precision):
-        for n_steps in steps.unique().tolist():  # type: ignore[no-untyped-call]
+        for n_steps in sorted(set(steps.tolist())):
             here = torch.nonzero(steps == n_steps)[:, 0]
             for rows in equal_chunks(len(here), chunk - 1):
                 part = batch.rows(here[torch.cat([rows, rows[:1]])])

@@ -6,13 +6,14 @@ star is treated alike in training and in use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from photfeh.core.arrays import frozen, owned
 from photfeh.core.flags import Flag
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import BoolArray, FloatArray, IntArray
@@ -49,6 +50,10 @@ class Measurement:
     table: pd.DataFrame
     harmonics: FloatArray
 
+    def __post_init__(self) -> None:
+        for name in ("point_weight", "harmonics"):
+            object.__setattr__(self, name, owned(getattr(self, name), np.float64))
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -84,7 +89,7 @@ def measure(curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "giv
     usable = periods_in_limits(period)
     phase = curves.time if curves.folded else fold_times(curves.offsets, curves.time, np.where(usable, period, np.nan))
     fit = fit_fourier(curves.offsets, phase, curves.mag, curves.mag_error)
-    fit.order[~usable] = 0
+    fit = replace(fit, order=np.where(usable, fit.order, 0))
     aligned, weight = _align(curves, phase, fit)
     scatter = np.where(fit.ok, fit.scatter, np.nan)
     harmonics = regularised_harmonics(
@@ -94,7 +99,7 @@ def measure(curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "giv
         table[name] = values
     table["flag"] |= _flags(table, period, usable, fit)
     table["flag"] |= int(Flag.DOUBLE_MODE) * double_mode(curves, phase, fit, period)
-    return Measurement(aligned, weight, assign_types(table), harmonics)
+    return Measurement(aligned, frozen(weight), assign_types(table), frozen(harmonics))
 
 
 def _plausible(curves: LightCurves) -> LightCurves:
@@ -116,9 +121,8 @@ def _align(curves: LightCurves, phase: FloatArray, fit: FourierFit) -> tuple[Lig
     """Shift phases so that phi1 = 0 and sort them, taking the weights along."""
     moved = align_phases(curves.offsets, phase, fit.phase(1) / (2 * np.pi))
     order = np.lexsort((moved, curves.star_index))
-    aligned = LightCurves(
-        curves.source_id, curves.offsets, moved[order], curves.mag[order], curves.mag_error[order], curves.band, True
-    )
+    phase, mag, mag_error = (frozen(column[order]) for column in (moved, curves.mag, curves.mag_error))
+    aligned = LightCurves(curves.source_id, curves.offsets, phase, mag, mag_error, curves.band, True)
     return aligned, fit.point_weight[order]
 
 

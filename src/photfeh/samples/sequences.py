@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from photfeh.core.arrays import frozen, owned
 from photfeh.core.bands import get_band, require_same_band
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
@@ -97,7 +98,7 @@ class Sequences:
 
     ``values`` (N, T, 2) float32: magnitude [mag] and phase x period [d]; ``mask`` (N, T) bool: true where a step holds
     data, valid steps first; ``features`` (N, F) float64: :data:`FEATURES`; ``source_id`` (N,) int64;
-    ``representation``: the settings that made it.
+    ``representation``: the settings that made it. The arrays are read-only and belong to this object.
 
     Raises
     ------
@@ -112,6 +113,9 @@ class Sequences:
     representation: Representation = field(default_factory=Representation)
 
     def __post_init__(self) -> None:
+        kinds = (("values", np.float32), ("mask", np.bool_), ("features", np.float64), ("source_id", np.int64))
+        for name, dtype in kinds:
+            object.__setattr__(self, name, owned(getattr(self, name), dtype))
         n, t = self.mask.shape
         for name, shape in (("values", (n, t, 2)), ("features", (n, len(FEATURES))), ("source_id", (n,))):
             found = getattr(self, name).shape
@@ -128,7 +132,11 @@ class Sequences:
         """A subset by mask, indices or slice, in that order."""
         rows = np.arange(len(self))[key]
         return Sequences(
-            self.values[rows], self.mask[rows], self.features[rows], self.source_id[rows], self.representation
+            frozen(self.values[rows]),
+            frozen(self.mask[rows]),
+            frozen(self.features[rows]),
+            self.source_id[rows],
+            self.representation,
         )
 
     @property
@@ -140,7 +148,7 @@ class Sequences:
         """One column of ``features``, shape (N,)."""
         return np.asarray(self.features[:, FEATURES.index(name)])
 
-    def shape(self) -> FloatArray:
+    def shape_features(self) -> FloatArray:
         """The columns :data:`SHAPE_FEATURES`, shape (N, 12)."""
         return np.asarray(self.features[:, : len(SHAPE_FEATURES)])
 
@@ -173,7 +181,8 @@ def build_sequences(measured: Measurement, representation: Representation, *, an
     values = np.zeros((*mask.shape, 2), np.float32)
     # masked before the cast, in which absurd values would overflow
     values[..., 0], values[..., 1] = np.where(mask, y, 0.0), np.where(mask, x * np.nan_to_num(period)[:, None], 0.0)
-    return Sequences(values, mask, _features(measured), curves.source_id, representation)
+    features = frozen(_features(measured))
+    return Sequences(frozen(values), frozen(mask), features, curves.source_id, representation)
 
 
 def shape_features(harmonics: FloatArray, period: FloatArray) -> FloatArray:

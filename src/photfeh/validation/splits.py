@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from photfeh.core.arrays import owned
 from photfeh.core.errors import BadInput
 from photfeh.core.types import IntArray
 
@@ -32,6 +33,10 @@ class Split:
     train: IntArray
     tune: IntArray
     score: IntArray
+
+    def __post_init__(self) -> None:
+        for name in ("train", "tune", "score"):
+            object.__setattr__(self, name, owned(getattr(self, name), np.int64))
 
 
 def stratified_folds(feh: npt.ArrayLike, n_folds: int, seed: int) -> IntArray:

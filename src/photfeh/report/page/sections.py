@@ -7,6 +7,7 @@ import pandas as pd
 
 from photfeh.report.figures import predictions as figures
 from photfeh.report.figures import stars as figures_stars
+from photfeh.report.figures.registry import FIGURES
 from photfeh.report.page import sections_scores, tables
 from photfeh.report.page.blocks import Drawing, Section, draw, label
 from photfeh.report.page.data import ReportData, keys_of
@@ -39,6 +40,7 @@ def all_sections(data: ReportData) -> list[Section]:
         _light_curves(data, next(iter(scored.values()), None)),
         _training(data, ranking),
         _stars(data),
+        _further(data),
         _making(data),
     ]
     return [section for section in found if section is not None]
@@ -98,15 +100,8 @@ def _training(data: ReportData, ranking: list[Key]) -> Section | None:
 
 def _stars(data: ReportData) -> Section | None:
     """Which stars these are: cuts, period-amplitude diagram, weights, distributions."""
-    drawings: list[Drawing] = []
+    drawings = _declared(data, "stars", "weights")
     stars = data.stars if data.stars is not None else pd.DataFrame()
-    if {"period", "peak_to_peak"} <= set(stars.columns):
-        ax = figures_stars.bailey(stars["period"], stars["peak_to_peak"], stars.get("type"))
-        drawings.append(draw("bailey", ax, "Period-amplitude diagram.", "Amplitude of the fitted curve."))
-    if data.weights is not None and not data.weights.empty:
-        table = data.weights
-        ax = figures_stars.metallicity_weights(table["feh"], table["weight"], density=table.get("density"))
-        drawings.append(draw("weights", ax, "Sample weights.", f"{len(table):,} stars."))
     for name, title in _DISTRIBUTIONS.items():
         if name in stars.columns and stars[name].notna().any():
             ax = figures_stars.distributions(stars, None, [name])[0]
@@ -126,6 +121,7 @@ def _predictions(data: ReportData) -> Section | None:
         if name in data.predictions.columns and data.predictions[name].notna().any():
             ax = figures_stars.distributions(data.predictions, None, [name])[0]
             drawings.append(draw(f"prediction-{name}", ax, title, "All stars with a prediction."))
+    drawings += _declared(data, "predictions")
     known = int(data.predictions["feh"].notna().sum())
     text = f"{known:,} of {len(data.predictions):,} stars have a prediction"
     text += "." if known == len(data.predictions) else "; for the others the flag says why not."
@@ -137,6 +133,25 @@ def _predictions(data: ReportData) -> Section | None:
         drawings=tuple(drawings),
         tables=(flags,) if flags.rows else (),
     )
+
+
+def _further(data: ReportData) -> Section | None:
+    """Figures that declare a table which has no section of its own for them."""
+    placed = ("stars", "weights", "predictions")
+    others = dict.fromkeys(figure.table for figure in FIGURES.values() if figure.table not in (None, *placed))
+    drawings = _declared(data, *map(str, others))
+    return Section(key="further", title="Further figures", drawings=tuple(drawings)) if drawings else None
+
+
+def _declared(data: ReportData, *tables: str) -> list[Drawing]:
+    """The figures of :data:`FIGURES` that declare one of these tables, where it is there."""
+    drawings = []
+    for name, figure in FIGURES.items():
+        ax = figure.draw(data) if figure.table in tables else None
+        if ax is not None:
+            rows = f"{len(getattr(data, str(figure.table))):,} stars."
+            drawings.append(draw(name.replace("_", "-"), ax, figure.title, figure.note or rows))
+    return drawings
 
 
 def _making(data: ReportData) -> Section | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core import flags
+from photfeh.validation.metrics import METRICS
 
 __all__ = [
     "Cell",
@@ -22,10 +23,9 @@ __all__ = [
     "timings_table",
 ]
 
-METRICS = ("rmse", "wrmse", "mae", "wmae", "r2", "bias", "sd", "robust_sd")
+_FIRST = ("rmse", "wrmse", "mae", "wmae")
 _NAMES = {"r2": "r²"}
 _DIGITS = {"n": 0, "fit (s)": 2}
-_LARGER_IS_BETTER = {"r2"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def metrics_table(metrics: pd.DataFrame, part: str, fit_seconds: Mapping[tuple[s
         rows, keys = rows.copy(), zip(rows["model"].astype(str), rows["representation"].astype(str), strict=True)
         rows["fit (s)"] = np.array([fit_seconds.get(key, math.nan) for key in keys])
     others = [name for name in rows.columns if pd.api.types.is_numeric_dtype(rows[name]) and name not in METRICS]
-    names = [name for name in METRICS if name in rows.columns] + others
+    names = [name for name in dict.fromkeys((*_FIRST, *METRICS)) if name in rows.columns] + others
     best = {name: _best(rows[name], name) for name in names if name in METRICS and len(rows) > 1}
     cells = []
     for place, row in enumerate(rows.to_dict("records")):
@@ -97,11 +97,11 @@ def metrics_table(metrics: pd.DataFrame, part: str, fit_seconds: Mapping[tuple[s
 
 
 def _best(column: pd.Series, name: str) -> int | None:
-    """Position of the best value of a metric: largest r2, smallest error, bias nearest to zero."""
+    """Position of the best value of a metric."""
     values = np.asarray(column, dtype=np.float64)
     if not np.isfinite(values).any():
         return None
-    return int(np.nanargmax(values)) if name in _LARGER_IS_BETTER else int(np.nanargmin(np.abs(values)))
+    return int(np.nanargmax(values) if METRICS[name].best == "largest" else np.nanargmin(np.abs(values)))
 
 
 def timings_table(timings: pd.DataFrame) -> Table:
