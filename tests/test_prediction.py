@@ -9,6 +9,8 @@ import pytest
 from photfeh.core.errors import BadFile, BadInput, UnknownName
 from photfeh.core.flags import Flag, describe
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.threads import number_of_threads
+from photfeh.inference import prediction
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import PREDICTION_COLUMNS, Predictor, load, predict
 from photfeh.inference.training import train
@@ -179,3 +181,14 @@ def test_output_is_readable_parquet(predictors, fresh, tmp_path):
     table = predict(fresh.curves, fresh.stars, model=predictors["relation"], output=tmp_path / "p.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "p.parquet"), table)
     assert table["source_id"].dtype == np.int64
+
+
+def test_the_number_of_threads_reaches_the_kernels_and_changes_nothing(predictors, fresh, monkeypatch):
+    seen, measure = [], prediction.measure
+    monkeypatch.setattr(prediction, "measure", lambda *a, **k: seen.append(number_of_threads()) or measure(*a, **k))
+    tables = [predict(fresh.curves, fresh.stars, model=predictors["gru"], threads=n) for n in (1, 3, None)]
+    assert seen == [1, 3, number_of_threads()]
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0], check_exact=True)
+    with pytest.raises(BadInput, match="threads must be a whole number"):
+        predict(fresh.curves, fresh.stars, model=predictors["gru"], threads=0)

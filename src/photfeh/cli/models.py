@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from photfeh.cli.console import out, print_frame, progress, settings
-from photfeh.cli.options import Output, Seed, Set, Weighting
+from photfeh.cli.options import Output, Seed, Set, Threads, Weighting
 
 __all__ = ["models", "train"]
 
@@ -26,6 +26,7 @@ def train(
     weighting: Weighting = "density",
     set_: Set = None,
     seed: Seed = 0,
+    threads: Threads = None,
 ) -> None:
     """Train an ensemble, calibrate its errors on out-of-fold residuals, and save it.
 
@@ -37,7 +38,7 @@ def train(
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=settings(set_).get(model, {}), seed=seed, progress=report,
+            params=settings(set_).get(model, {}), seed=seed, threads=threads, progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))

@@ -19,6 +19,7 @@ __all__ = [
     "Seed",
     "Set",
     "Stars",
+    "Threads",
     "Weighting",
 ]
 
@@ -48,4 +49,5 @@ Set = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into an output that photfeh did not make.")]
 Weighting = Annotated[str, typer.Option(help="Sample weights of the fit.")]
+Threads = Annotated[int | None, typer.Option(help="Most threads at the same time. Default: one a core.", min=1)]
 Jobs = Annotated[int, typer.Option(help="Fits at the same time, each in a process of its own.", min=1)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from photfeh.cli.console import out, print_flags, progress, roles
-from photfeh.cli.options import Band, Columns, Epochs, IdColumn, Overwrite, Periods, Stars
+from photfeh.cli.options import Band, Columns, Epochs, IdColumn, Overwrite, Periods, Stars, Threads
 
 __all__ = ["predict"]
 
@@ -28,6 +28,7 @@ def predict(
     ] = False,
     columns: Columns = None,
     id_column: IdColumn = None,
+    threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table.
@@ -42,7 +43,7 @@ def predict(
     with progress() as report:
         table = run(
             epochs, stars, model=predictor, output=output, band=band, any_band=any_band, periods=choice,
-            adapt=adapt_intervals, columns=roles(columns), id_column=id_column, overwrite=overwrite,
+            adapt=adapt_intervals, columns=roles(columns), id_column=id_column, threads=threads, overwrite=overwrite,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     good = table["feh"].notna()

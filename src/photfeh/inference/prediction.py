@@ -19,6 +19,7 @@ from photfeh.core.fingerprint import fingerprint
 from photfeh.core.flags import Flag, predictable
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import restore_names
+from photfeh.core.threads import limited
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
@@ -239,6 +240,7 @@ def predict(
     columns: Mapping[str, str] | None = None,
     id_column: str | None = None,
     overwrite: bool = False,
+    threads: int | None = None,
     stars_per_chunk: int = 10_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -267,6 +269,8 @@ def predict(
         As for :func:`photfeh.prepare`.
     overwrite : bool
         Replace an ``output`` that photfeh did not make.
+    threads : int, optional
+        Most threads that work at the same time; no result depends on it. Default: one a core.
 
     Returns
     -------
@@ -285,6 +289,7 @@ def predict(
     table = given[[name for name in ("source_id", "period", "type") if name in given.columns]]
     chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk, **named)
     with ExitStack() as stack:
+        stack.enter_context(limited(threads))
         parts = None
         if output is not None:
             parts = stack.enter_context(Parts(parts_folder(output)).claim())

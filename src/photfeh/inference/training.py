@@ -13,6 +13,7 @@ import pandas as pd
 from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
+from photfeh.core.threads import limited
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.inference.calibration import Calibration, cross_coverage
 from photfeh.inference.ensemble import Ensemble
@@ -38,6 +39,7 @@ def train(
     weighting: str = "density",
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
+    threads: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Ensemble:
     """Train an ensemble on the sample of a data set and calibrate it on its out-of-fold residuals.
@@ -45,7 +47,8 @@ def train(
     One member per fold; each is fitted without the stars of its fold, and their residuals, which no member has seen,
     set the errors. An interrupted call goes on with the same arguments: finished members are kept.
 
-    Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make.
+    Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make, ``threads`` the most
+    threads that work at the same time.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     data = Labelled.of(dataset, representation)
@@ -66,7 +69,7 @@ def train(
     parts = Parts(folder / "parts")
     if folder.exists() and any(folder.iterdir()) and not parts.exists():
         raise BadInput(f"{folder} is not empty; name another --output.")
-    with parts.claim():
+    with limited(threads), parts.claim():
         members, made = [], 0
         for number, (key, split) in enumerate(zip(keys, splits, strict=True), 1):
             if parts.find(key) is None:

@@ -15,6 +15,7 @@ from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import COLUMNS
+from photfeh.core.threads import limited
 from photfeh.core.types import IntArray
 from photfeh.readers import read_stars
 from photfeh.readers.startables import stars_of
@@ -57,6 +58,7 @@ def prepare(
     periods: Periods = "given",
     columns: Mapping[str, str] | None = None,
     id_column: str | None = None,
+    threads: int | None = None,
     stars_per_chunk: int = 10_000,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -95,6 +97,8 @@ def prepare(
         Which column plays which role, where names are not known: ``{"time": "T", "mag": "V", "period": "Per"}``.
     exclude : optional
         Star table, its file, or source_ids that never enter the sample, such as stars kept for a test.
+    threads : int, optional
+        Most threads that work at the same time; no result depends on it. Default: one a core.
     progress : callable, optional
         Called with (stars done, stars in all).
 
@@ -137,7 +141,7 @@ def prepare(
             "not one source_id of the star table occurs in the light curves; check that both name the same stars "
             f"(table: {table['source_id'].iloc[0]} ...)."
         )
-    with DatasetWriter(output, source_id, settings) as writer:
+    with limited(threads), DatasetWriter(output, source_id, settings) as writer:
         done = 0
         for chunk in chain([first], chunks):
             _measure_chunk(writer, chunk, periods)
