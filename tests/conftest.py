@@ -13,6 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
+import checked  # noqa: F401 - first of all, see there
 from browser import Browser
 from photfeh.cli import app, console, laboratory, models, prediction, samples
 from photfeh.core.errors import PhotfehWarning

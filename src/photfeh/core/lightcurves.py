@@ -15,7 +15,7 @@ from photfeh.core.arrays import frozen, owned
 from photfeh.core.bands import require_same_band
 from photfeh.core.errors import BadInput, BadLightCurve, MissingColumn
 from photfeh.core.identifiers import to_source_id
-from photfeh.core.types import BoolArray, FloatArray, IntArray
+from photfeh.core.types import Bool, BoolArray, Float64, FloatArray, Int64, IntArray
 
 __all__ = ["LightCurve", "LightCurves"]
 
@@ -25,9 +25,9 @@ class LightCurve:
     """One star of a :class:`LightCurves`: views of its arrays, no copies."""
 
     source_id: int
-    time: FloatArray
-    mag: FloatArray
-    mag_error: FloatArray
+    time: Float64[FloatArray, " points"]
+    mag: Float64[FloatArray, " points"]
+    mag_error: Float64[FloatArray, " points"]
 
     def __len__(self) -> int:
         return len(self.time)
@@ -61,11 +61,11 @@ class LightCurves:
         if shapes do not match, an identifier repeats, or a value is not finite; names the star.
     """
 
-    source_id: IntArray
-    offsets: IntArray
-    time: FloatArray
-    mag: FloatArray
-    mag_error: FloatArray = field(default_factory=lambda: np.empty(0))
+    source_id: Int64[IntArray, " stars"]
+    offsets: Int64[IntArray, " stars+1"]
+    time: Float64[FloatArray, " points"]
+    mag: Float64[FloatArray, " points"]
+    mag_error: Float64[FloatArray, " points"] = field(default_factory=lambda: np.empty(0))
     band: str = "G"
     folded: bool = False
 
@@ -153,12 +153,12 @@ class LightCurves:
         return LightCurves(self.source_id[rows], offsets, time, mag, mag_error, self.band, self.folded)
 
     @property
-    def n_epochs(self) -> IntArray:
+    def n_epochs(self) -> Int64[IntArray, " stars"]:
         """Number of points of every star, shape (N,)."""
         return np.diff(self.offsets)
 
     @property
-    def star_index(self) -> IntArray:
+    def star_index(self) -> Int64[IntArray, " points"]:
         """Row of the star that owns each point, shape (M,)."""
         return np.repeat(np.arange(len(self)), self.n_epochs)
 
@@ -166,7 +166,7 @@ class LightCurves:
         """Row of the star that owns one point."""
         return int(np.searchsorted(self.offsets, point, side="right")) - 1
 
-    def select_points(self, keep: BoolArray) -> LightCurves:
+    def select_points(self, keep: Bool[BoolArray, " points"]) -> LightCurves:
         """The same stars with only the points where ``keep`` (M,) is true; stars may end up with no points."""
         counts = np.bincount(self.star_index[keep], minlength=len(self))
         offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -17,7 +17,7 @@ import pandas as pd
 from photfeh.core.arrays import owned
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.kernels import row_products
-from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
+from photfeh.core.types import BoolArray, Float32, Float32Array, Float64, FloatArray, IntArray
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["CALIBRATIONS", "LEVELS", "Calibration", "cross_coverage", "quality_covariates", "read_calibration"]
@@ -31,7 +31,7 @@ LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 """Nominal coverages whose quantiles are stored."""
 
 
-def quality_covariates(X: Sequences, sigma: FloatArray) -> FloatArray:
+def quality_covariates(X: Sequences, sigma: Float64[FloatArray, " stars"]) -> Float64[FloatArray, "stars 6"]:
     """What the scale model sees, shape (N, 6): logarithms, bounded where a star has no value, and the magnitude.
 
     A curve whose mean is brighter than 5 mag, where no RR Lyrae is (RR Lyr itself has 7.6), had its mean subtracted:
@@ -73,8 +73,8 @@ class Calibration:
     quantiles: tuple[float, ...]
     shrink: float
     n_stars: int
-    scores: Float32Array = field(repr=False, compare=False)
-    covariates: Float32Array = field(repr=False, compare=False)
+    scores: Float32[Float32Array, " kept"] = field(repr=False, compare=False)
+    covariates: Float32[Float32Array, "kept 6"] = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in _ARRAYS:
@@ -82,7 +82,13 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, X: Sequences, residual: FloatArray, sigma: FloatArray, *, shrink: float = 1.0, penalty: float = 10.0
+        cls,
+        X: Sequences,
+        residual: Float64[FloatArray, " stars"],
+        sigma: Float64[FloatArray, " stars"],
+        *,
+        shrink: float = 1.0,
+        penalty: float = 10.0,
     ) -> Calibration:
         """Learn from stars that the predicting models were not trained on.
 
@@ -160,17 +166,19 @@ class Calibration:
         z = (quality_covariates(X, sigma) - np.array(self.mean)) / np.array(self.scale)
         return np.asarray(np.clip(np.nan_to_num(z, nan=0.0), np.array(self.least), np.array(self.most)))
 
-    def local_scale(self, X: Sequences, sigma: FloatArray) -> FloatArray:
+    def local_scale(self, X: Sequences, sigma: Float64[FloatArray, " stars"]) -> Float64[FloatArray, " stars"]:
         """Relative error size of each star [dex], shape (N,)."""
         z = self._standardised(X, sigma)
         log_scale = self.coefficients[0] + row_products(z, np.array(self.coefficients[1:]))
         return np.asarray(self.shrink * np.exp(np.clip(log_scale, self.low, self.high)))
 
-    def error(self, X: Sequences, sigma: FloatArray) -> FloatArray:
+    def error(self, X: Sequences, sigma: Float64[FloatArray, " stars"]) -> Float64[FloatArray, " stars"]:
         """Half the width of the central 68 % interval, which single outliers do not rule [dex], shape (N,)."""
         return self.half_width(X, sigma, 0.68)
 
-    def half_width(self, X: Sequences, sigma: FloatArray, level: float) -> FloatArray:
+    def half_width(
+        self, X: Sequences, sigma: Float64[FloatArray, " stars"], level: float
+    ) -> Float64[FloatArray, " stars"]:
         """Half-width of the central interval of nominal coverage ``level`` (one of LEVELS) [dex], shape (N,)."""
         if level not in LEVELS:
             raise BadInput(f"no quantile stored for level {level}; known: {', '.join(map(str, LEVELS))}.")

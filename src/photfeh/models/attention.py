@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from photfeh.core.types import FloatArray
-from photfeh.models.loop import Batch
-from photfeh.models.network import Network
+from photfeh.models.network import CentredNetwork
 from photfeh.samples.sequences import Sequences
 
-__all__ = ["CentredNetwork", "Transformer", "TransformerModule", "attend", "phase_waves", "step_mask"]
+__all__ = ["Transformer", "TransformerModule", "attend", "phase_waves", "step_mask"]
 
 
 def phase_waves(phase: Tensor, n_waves: int) -> Tensor:
@@ -44,28 +41,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, n_heads: int
     q, k, v = (x.reshape(*x.shape[:2], n_heads, -1).transpose(1, 2) for x in (query, key, value))
     context = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
     return context.transpose(1, 2).flatten(2)
-
-
-class CentredNetwork(Network):
-    """Base of networks that see magnitudes minus the star's mean, in every representation, and the phase.
-
-    Their predictions do not change when a constant is added to all magnitudes of a star.
-    """
-
-    with_phase: ClassVar[bool] = True
-
-    def _learn_scales(self, X: Sequences, y: FloatArray, weight: FloatArray) -> None:
-        super()._learn_scales(_centred(X), y, weight)
-
-    def _batch(self, X: Sequences, y: FloatArray | None = None, weight: FloatArray | None = None) -> Batch:
-        return super()._batch(_centred(X), y, weight)
-
-
-def _centred(X: Sequences) -> Sequences:
-    mag = np.where(X.mask, X.values[..., 0], 0.0).astype(np.float64)
-    values = X.values.copy()
-    values[..., 0] = mag - mag.sum(axis=1, keepdims=True) / np.maximum(X.lengths, 1)[:, None]
-    return Sequences(values, X.mask, X.features, X.source_id, X.representation)
 
 
 class SelfAttention(nn.Module):

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 
 from photfeh.core.errors import BadFile, BadInput
 from photfeh.core.threads import after_fork
-from photfeh.core.types import FloatArray
+from photfeh.core.types import Float64, FloatArray
 from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
 __all__ = ["Regressor", "Tune", "once"]
@@ -78,11 +78,11 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         self._fit(X[used], target[used], weight[used], tune)
         return self
 
-    def predict(self, X: Sequences) -> FloatArray:
+    def predict(self, X: Sequences) -> Float64[FloatArray, " stars"]:
         """[Fe/H], shape (N,) [dex]; NaN for stars without a valid step."""
         return self.predict_dist(X)[0]
 
-    def predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
+    def predict_dist(self, X: Sequences) -> tuple[Float64[FloatArray, " stars"], Float64[FloatArray, " stars"]]:
         """Mean and standard deviation of [Fe/H], each of shape (N,) [dex]; NaN for stars without a valid step."""
         if not hasattr(self, "arrays_"):
             raise BadInput(f"this {type(self).__name__} is not fitted; call fit first.")
@@ -131,6 +131,7 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
 
     def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Regressor:
         """Take arrays and notes of another fit as the fitted state."""
+        after_fork()
         self.arrays_, self.notes_ = arrays, notes
         return self
 

@@ -20,7 +20,7 @@ from photfeh.models.base import Regressor, Tune
 from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network
 from photfeh.samples.sequences import Sequences
 
-__all__ = ["Network"]
+__all__ = ["CentredNetwork", "Network"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -158,6 +158,28 @@ class Network(Regressor):
         )
         self.module_ = module.eval()
         return self
+
+
+class CentredNetwork(Network):
+    """Base of networks that see magnitudes minus the star's mean, in every representation, and the phase.
+
+    Their predictions do not change when a constant is added to all magnitudes of a star.
+    """
+
+    with_phase: ClassVar[bool] = True
+
+    def _learn_scales(self, X: Sequences, y: FloatArray, weight: FloatArray) -> None:
+        super()._learn_scales(_centred(X), y, weight)
+
+    def _batch(self, X: Sequences, y: FloatArray | None = None, weight: FloatArray | None = None) -> Batch:
+        return super()._batch(_centred(X), y, weight)
+
+
+def _centred(X: Sequences) -> Sequences:
+    mag = np.where(X.mask, X.values[..., 0], 0.0).astype(np.float64)
+    values = X.values.copy()
+    values[..., 0] = mag - mag.sum(axis=1, keepdims=True) / np.maximum(X.lengths, 1)[:, None]
+    return Sequences(values, X.mask, X.features, X.source_id, X.representation)
 
 
 def _mean_and_spread(values: FloatArray, weight: FloatArray) -> FloatArray:

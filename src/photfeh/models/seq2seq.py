@@ -15,9 +15,10 @@ from torch.nn import functional
 from photfeh.core.errors import BadInput
 from photfeh.core.threads import after_fork
 from photfeh.core.types import FloatArray
-from photfeh.models.attention import AttentionPooling, CentredNetwork, attend, phase_waves, step_mask
+from photfeh.models.attention import AttentionPooling, attend, phase_waves, step_mask
 from photfeh.models.kernels import fused
 from photfeh.models.loop import Batch, fit_network, predict_network
+from photfeh.models.network import CentredNetwork
 from photfeh.samples.sequences import SHAPE_FEATURES, Sequences
 
 __all__ = ["Seq2Seq", "Seq2SeqModule", "folded_curves"]

@@ -10,7 +10,7 @@ import numpy as np
 from photfeh.core.arrays import frozen, owned
 from photfeh.core.bands import get_band, require_same_band
 from photfeh.core.errors import BadInput, UnknownName
-from photfeh.core.types import BoolArray, Float32Array, FloatArray, IntArray
+from photfeh.core.types import Bool, BoolArray, Float32, Float32Array, Float64, FloatArray, Int64, IntArray
 from photfeh.samples.measure import N_HARMONICS, Measurement
 from photfeh.signal.fold import align_phases
 from photfeh.signal.spline import smooth_founding, smooth_periodic
@@ -106,10 +106,10 @@ class Sequences:
         if shapes do not match or a valid step is not finite; names the star.
     """
 
-    values: Float32Array
-    mask: BoolArray
-    features: FloatArray
-    source_id: IntArray
+    values: Float32[Float32Array, "stars steps 2"]
+    mask: Bool[BoolArray, "stars steps"]
+    features: Float64[FloatArray, "stars features"]
+    source_id: Int64[IntArray, " stars"]
     representation: Representation = field(default_factory=Representation)
 
     def __post_init__(self) -> None:
@@ -140,15 +140,15 @@ class Sequences:
         )
 
     @property
-    def lengths(self) -> IntArray:
+    def lengths(self) -> Int64[IntArray, " stars"]:
         """Number of valid steps, shape (N,)."""
         return np.asarray(self.mask.sum(axis=1), np.int64)
 
-    def feature(self, name: str) -> FloatArray:
+    def feature(self, name: str) -> Float64[FloatArray, " stars"]:
         """One column of ``features``, shape (N,)."""
         return np.asarray(self.features[:, FEATURES.index(name)])
 
-    def shape_features(self) -> FloatArray:
+    def shape_features(self) -> Float64[FloatArray, "stars 12"]:
         """The columns :data:`SHAPE_FEATURES`, shape (N, 12)."""
         return np.asarray(self.features[:, : len(SHAPE_FEATURES)])
 
@@ -185,7 +185,9 @@ def build_sequences(measured: Measurement, representation: Representation, *, an
     return Sequences(frozen(values), frozen(mask), features, curves.source_id, representation)
 
 
-def shape_features(harmonics: FloatArray, period: FloatArray) -> FloatArray:
+def shape_features(
+    harmonics: Float64[FloatArray, "stars coefficients"], period: Float64[FloatArray, " stars"]
+) -> Float64[FloatArray, "stars coefficients-1"]:
     """:data:`SHAPE_FEATURES` from regularised coefficients (N, 2K + 1) and periods (N,): shape (N, 2K)."""
     complex_amplitude = harmonics[:, 1::2] - 1j * harmonics[:, 2::2]
     k = np.arange(1, complex_amplitude.shape[1] + 1)

@@ -1,4 +1,4 @@
-"""The loops behind :mod:`photfeh.signal.fourier`: normal equations, Cholesky factors, order selection, re-weighting."""
+"""The loops behind :mod:`photfeh.signal.fourier`: order selection, re-weighting, one star after the other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import numpy as np
 
 from photfeh.core.kernels import kernel
 from photfeh.core.types import FloatArray, IntArray
+from photfeh.signal._fourier_errors import (
+    add_truncation,
+    coefficient_variance,
+    fill_covariance,
+    omitted_variances,
+    student_factor,
+)
+from photfeh.signal._normal_equations import backward, cholesky, design_row, forward, normal_matrix
 
 __all__ = ["MIN_POINTS", "fit_all", "ridge_all"]
 
@@ -18,76 +26,6 @@ MIN_POINTS = 8
 _HUBER, _TUKEY = 2.0, 6.0
 _ITERATIONS = 6
 _ERROR_FLOOR = 0.005  # mag: calibration noise below which catalogue errors are not believed
-_FULL = 21  # columns of ten harmonics
-_DECLINE = 0.6  # ratio of successive amplitudes from the third on, rms over RRab and RRc (docs/simulation.md)
-
-
-@kernel(inline="always")
-def _design_row(phase: float, size: int, row: FloatArray) -> None:
-    """1, cos, sin of every harmonic by the angle-addition recurrence."""
-    c1, s1 = math.cos(2 * math.pi * phase), math.sin(2 * math.pi * phase)
-    row[0], row[1], row[2] = 1.0, c1, s1
-    for j in range(3, size, 2):
-        row[j] = row[j - 2] * c1 - row[j - 1] * s1
-        row[j + 1] = row[j - 1] * c1 + row[j - 2] * s1
-
-
-@kernel()
-def _normal_matrix(
-    design: FloatArray, mag: FloatArray, weight: FloatArray, matrix: FloatArray, rhs: FloatArray
-) -> float:
-    """Fill the lower triangle of X'WX and X'Wm; return m'Wm."""
-    size = design.shape[1]
-    matrix[:, :] = 0.0
-    rhs[:] = 0.0
-    total = 0.0
-    for p in range(len(mag)):
-        w = weight[p]
-        if w <= 0.0:
-            continue
-        total += w * mag[p] * mag[p]
-        for i in range(size):
-            wx = w * design[p, i]
-            rhs[i] += wx * mag[p]
-            for j in range(i + 1):
-                matrix[i, j] += wx * design[p, j]
-    return total
-
-
-@kernel()
-def _cholesky(matrix: FloatArray) -> int:
-    """Factor the lower triangle in place; return how many leading rows could be factored."""
-    size = int(matrix.shape[0])
-    for i in range(size):
-        for j in range(i + 1):
-            value = matrix[i, j]
-            for k in range(j):
-                value -= matrix[i, k] * matrix[j, k]
-            if i == j:
-                if value <= 1e-9 * matrix[0, 0] ** 2:
-                    return int(i)
-                matrix[i, i] = math.sqrt(value)
-            else:
-                matrix[i, j] = value / matrix[j, j]
-    return size
-
-
-@kernel()
-def _forward(factor: FloatArray, rhs: FloatArray, size: int, out: FloatArray) -> None:
-    for i in range(size):
-        value = rhs[i]
-        for j in range(i):
-            value -= factor[i, j] * out[j]
-        out[i] = value / factor[i, i]
-
-
-@kernel()
-def _backward(factor: FloatArray, z: FloatArray, size: int, out: FloatArray) -> None:
-    for i in range(size - 1, -1, -1):
-        value = z[i]
-        for j in range(i + 1, size):
-            value -= factor[j, i] * out[j]
-        out[i] = value / factor[i, i]
 
 
 @kernel()
@@ -144,7 +82,7 @@ def _extremes(coefficients: FloatArray, size: int) -> tuple[float, float]:
     grid = 200
     row, curve = np.empty(max(size, 3)), np.empty(grid)
     for g in range(grid):
-        _design_row(g / grid, size, row)
+        design_row(g / grid, size, row)
         curve[g] = 0.0
         for j in range(size):
             curve[g] += row[j] * coefficients[j]
@@ -172,7 +110,7 @@ def _fit_one(
     size = 2 * highest + 1
     design = np.empty((n, size))
     for p in range(n):
-        _design_row(phase[p], size, design[p])
+        design_row(phase[p], size, design[p])
     matrix, rhs, z = np.empty((size, size)), np.empty(size), np.empty(size)
     solution, residual, robust = np.zeros(size), np.empty(n), np.ones(n)
     centre = np.median(mag)
@@ -180,12 +118,12 @@ def _fit_one(
     for iteration in range(_ITERATIONS):
         for p in range(n):
             weight[p] = base[p] * robust[p]
-        total = _normal_matrix(design, mag - centre, weight, matrix, rhs)
-        factored = _cholesky(matrix)
+        total = normal_matrix(design, mag - centre, weight, matrix, rhs)
+        factored = cholesky(matrix)
         top = min(highest, (factored - 1) // 2)
         if top < 1:
             return 0
-        _forward(matrix, rhs, 2 * top + 1, z)
+        forward(matrix, rhs, 2 * top + 1, z)
         effective, count = 0.0, 0
         for p in range(n):
             effective += robust[p]
@@ -194,7 +132,7 @@ def _fit_one(
         if order == 0:
             return 0
         used = 2 * order + 1
-        _backward(matrix, z, used, solution)
+        backward(matrix, z, used, solution)
         for p in range(n):
             fitted = 0.0
             for j in range(used):
@@ -212,13 +150,13 @@ def _fit_one(
             fitted += design[p, j] * solution[j]
         residual[p] = mag[p] - centre - fitted
         rejected += 1 if robust[p] < 0.1 else 0
-    variance = _coefficient_variance(residual, weight, robust, used)
-    omitted = _omitted_variances(solution, order, highest, n, variance)
+    variance = coefficient_variance(residual, weight, robust, used)
+    omitted = omitted_variances(solution, order, highest, n, variance)
     # those that were never tried swell the residuals: not to be counted twice
     untried = omitted[max(highest - order, 0) :].sum()
-    noise = max(variance - untried, 0.25 * variance) * _student_factor(np.sum(robust) - used) ** 2
-    _fill_covariance(matrix, used, noise, covariance)
-    _add_truncation(phase, weight, matrix, order, omitted, covariance)
+    noise = max(variance - untried, 0.25 * variance) * student_factor(np.sum(robust) - used) ** 2
+    fill_covariance(matrix, used, noise, covariance)
+    add_truncation(phase, weight, matrix, order, omitted, covariance)
     coefficients[:] = 0.0
     coefficients[:used] = solution[:used]
     coefficients[0] += centre
@@ -248,88 +186,8 @@ def _without_overshoot(
     limit = 1.3 * (high - low) + 3.0 * scale
     while order > 1 and _extremes(solution, 2 * order + 1)[0] > limit:
         order -= 1
-        _backward(factor, z, 2 * order + 1, solution)
+        backward(factor, z, 2 * order + 1, solution)
     return order
-
-
-@kernel()
-def _coefficient_variance(residual: FloatArray, weight: FloatArray, robust: FloatArray, used: int) -> float:
-    """The factor s^2 of the covariance s^2 (X'WX)^-1 of Tukey's estimate: Huber & Ronchetti (2009), eq. 7.81 to 7.83.
-
-    The plain weighted mean square is too small by a tenth: down-weighting shrinks large residuals that are mere noise.
-    """
-    n, square, slope, slope2, effective = len(residual), 0.0, 0.0, 0.0, 0.0
-    for p in range(n):
-        square += weight[p] * robust[p] * residual[p] ** 2
-        effective += robust[p]
-        inner = math.sqrt(robust[p])  # 1 - (u / c)^2, so that psi' = inner (5 inner - 4)
-        derivative = inner * (5.0 * inner - 4.0)
-        slope += derivative / n
-        slope2 += derivative**2 / n
-    slope = max(slope, 0.1)
-    correction = 1.0 + used / n * max(slope2 / slope**2 - 1.0, 0.0)
-    return square / max(effective - used, 1.0) * (correction * effective / (n * slope)) ** 2
-
-
-@kernel()
-def _student_factor(freedom: float) -> float:
-    """Ratio of the central 68.3 % interval of Student's t to the Gaussian one (Cornish-Fisher series; within 2 %)."""
-    inverse = 1.0 / max(freedom, 1.0)
-    return 1.0 + inverse * (0.5 + inverse * (0.25 + inverse * 0.0625))
-
-
-@kernel()
-def _fill_covariance(factor: FloatArray, used: int, variance: float, covariance: FloatArray) -> None:
-    """``variance`` times the leading block of (X'WX)^-1, zero beyond the order."""
-    unit, half, column = np.zeros(used), np.zeros(used), np.zeros(used)
-    kept = min(used, 7)
-    covariance[:, :] = 0.0
-    for j in range(kept):
-        unit[:] = 0.0
-        unit[j] = 1.0
-        _forward(factor, unit, used, half)
-        _backward(factor, half, used, column)
-        covariance[:kept, j] = variance * column[:kept]
-
-
-@kernel()
-def _omitted_variances(solution: FloatArray, order: int, highest: int, n: int, variance: float) -> FloatArray:
-    """Prior variance of the coefficients of each harmonic beyond the order, which every RR Lyrae has.
-
-    Amplitudes fall by :data:`_DECLINE` a harmonic. Those that the information criterion tried and rejected are below
-    its threshold: coefficients spread evenly under it have variance ln(n) s^2 / n, and their estimates, on which it
-    decided, that of the noise, 2 s^2 / n.
-    """
-    last = 0.5 * (solution[2 * order - 1] ** 2 + solution[2 * order] ** 2)
-    limit = variance * (2.0 + math.log(n)) / n
-    omitted = np.zeros(_FULL // 2 - order)
-    for j in range(len(omitted)):
-        omitted[j] = last * _DECLINE ** (2 * (j + 1))
-        if order + 1 + j <= highest:
-            omitted[j] *= limit / (omitted[j] + limit)
-    return omitted
-
-
-@kernel()
-def _add_truncation(
-    phase: FloatArray, weight: FloatArray, factor: FloatArray, order: int, omitted: FloatArray, covariance: FloatArray
-) -> None:
-    """Add what the omitted harmonics leak into those that were fitted, (X'WX)^-1 X'W Z for each of their columns Z."""
-    used, kept = 2 * order + 1, min(2 * order + 1, 7)
-    row, overlap = np.empty(_FULL), np.zeros((_FULL, used))
-    for p in range(len(phase)):
-        if weight[p] > 0.0:
-            _design_row(phase[p], _FULL, row)
-            for i in range(used, _FULL):
-                for j in range(used):
-                    overlap[i, j] += weight[p] * row[i] * row[j]
-    half, leak = np.zeros(used), np.zeros(used)
-    for i in range(used, _FULL):
-        _forward(factor, overlap[i], used, half)
-        _backward(factor, half, used, leak)
-        for a in range(kept):
-            for b in range(kept):
-                covariance[a, b] += omitted[(i - used) // 2] * leak[a] * leak[b]
 
 
 @kernel()
@@ -387,15 +245,15 @@ def ridge_all(
             continue
         design = np.empty((end - begin, size))
         for p in range(end - begin):
-            _design_row(phase[begin + p], size, design[p])
+            design_row(phase[begin + p], size, design[p])
         matrix, rhs = np.empty((size, size)), np.empty(size)
         centre = np.median(mag[begin:end])
-        _normal_matrix(design, mag[begin:end] - centre, point_weight[begin:end], matrix, rhs)
+        normal_matrix(design, mag[begin:end] - centre, point_weight[begin:end], matrix, rhs)
         noise = max(scatter[i], _ERROR_FLOOR) ** 2
         for j in range(size):
             matrix[j, j] += noise * precision[j] + 1e-12
         z = np.empty(size)
-        if _cholesky(matrix) == size:
-            _forward(matrix, rhs, size, z)
-            _backward(matrix, z, size, out[i])
+        if cholesky(matrix) == size:
+            forward(matrix, rhs, size, z)
+            backward(matrix, z, size, out[i])
             out[i, 0] += centre

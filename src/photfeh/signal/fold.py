@@ -6,15 +6,18 @@ from typing import Literal
 
 import numpy as np
 
-from photfeh.core.kernels import kernel, over_stars
-from photfeh.core.types import FloatArray, IntArray
+from photfeh.core.kernels import over_stars
+from photfeh.core.types import Float64, FloatArray, Int64, IntArray
+from photfeh.signal._phase_kernels import fill_coverage, fill_gaps
 
 __all__ = ["Alignment", "align_phases", "fold_times", "max_phase_gap", "phase_coverage"]
 
 Alignment = Literal["phi1", "maximum"]
 
 
-def fold_times(offsets: IntArray, time: FloatArray, period: FloatArray) -> FloatArray:
+def fold_times(
+    offsets: Int64[IntArray, " starts"], time: Float64[FloatArray, " points"], period: Float64[FloatArray, " starts-1"]
+) -> Float64[FloatArray, " points"]:
     """Phase of every point, frac((t - t_first) / P), shape (M,), in [0, 1).
 
     Counting from the star's own first epoch keeps the precision and makes the result independent of the zero point of
@@ -31,7 +34,9 @@ def fold_times(offsets: IntArray, time: FloatArray, period: FloatArray) -> Float
     return np.asarray(phase)
 
 
-def align_phases(offsets: IntArray, phase: FloatArray, shift: FloatArray) -> FloatArray:
+def align_phases(
+    offsets: Int64[IntArray, " starts"], phase: Float64[FloatArray, " points"], shift: Float64[FloatArray, " starts-1"]
+) -> Float64[FloatArray, " points"]:
     """Add each star's ``shift`` (N,) [cycle] to its phases, modulo 1."""
     moved = phase + np.repeat(np.where(np.isfinite(shift), shift, 0.0), np.diff(offsets))
     moved -= np.floor(moved)
@@ -39,39 +44,19 @@ def align_phases(offsets: IntArray, phase: FloatArray, shift: FloatArray) -> Flo
     return np.asarray(moved)
 
 
-def max_phase_gap(offsets: IntArray, phase: FloatArray) -> FloatArray:
+def max_phase_gap(
+    offsets: Int64[IntArray, " starts"], phase: Float64[FloatArray, " points"]
+) -> Float64[FloatArray, " starts-1"]:
     """Largest circular interval without a point [cycle], shape (N,); 1 for stars with fewer than two points."""
     gap = np.ones(len(offsets) - 1)
-    over_stars(_fill_gaps, len(gap), (offsets, phase), (gap,))
+    over_stars(fill_gaps, len(gap), (offsets, phase), (gap,))
     return gap
 
 
-def phase_coverage(offsets: IntArray, phase: FloatArray, reach: float = 0.05) -> FloatArray:
+def phase_coverage(
+    offsets: Int64[IntArray, " starts"], phase: Float64[FloatArray, " points"], reach: float = 0.05
+) -> Float64[FloatArray, " starts-1"]:
     """Fraction of the cycle that lies within ``reach`` [cycle] of a point, shape (N,); 0 for stars without points."""
     covered = np.zeros(len(offsets) - 1)
-    over_stars(_fill_coverage, len(covered), (offsets, phase, reach), (covered,))
+    over_stars(fill_coverage, len(covered), (offsets, phase, reach), (covered,))
     return covered
-
-
-@kernel()
-def _fill_gaps(first: int, last: int, offsets: IntArray, phase: FloatArray, gap: FloatArray) -> None:
-    for i in range(first, last):
-        ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
-        if len(ordered) > 1:
-            largest = 1.0 + ordered[0] - ordered[-1]
-            for j in range(1, len(ordered)):
-                largest = max(largest, ordered[j] - ordered[j - 1])
-            gap[i] = largest
-
-
-@kernel()
-def _fill_coverage(
-    first: int, last: int, offsets: IntArray, phase: FloatArray, reach: float, covered: FloatArray
-) -> None:
-    for i in range(first, last):
-        ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
-        if len(ordered) > 0:
-            total = min(1.0 + ordered[0] - ordered[-1], 2.0 * reach)
-            for j in range(1, len(ordered)):
-                total += min(ordered[j] - ordered[j - 1], 2.0 * reach)
-            covered[i] = total

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from photfeh.core.kernels import over_stars
-from photfeh.core.types import BoolArray, FloatArray, IntArray
+from photfeh.core.types import Bool, BoolArray, Float64, FloatArray, Int64, IntArray
 from photfeh.signal._fourier_kernels import MIN_POINTS, fit_all, ridge_all
 
 __all__ = ["MIN_POINTS", "FourierFit", "evaluate_series", "fit_fourier", "regularised_harmonics"]
@@ -37,31 +37,31 @@ class FourierFit:
     with weight below 0.1. ``max_phase`` (N,) [cycle]: phase of maximum light. ``peak_to_peak`` (N,) [mag].
     """
 
-    order: IntArray
-    coefficients: FloatArray
-    covariance: FloatArray
-    scatter: FloatArray
-    n_rejected: IntArray
-    peak_to_peak: FloatArray
-    max_phase: FloatArray
-    point_weight: FloatArray
+    order: Int64[IntArray, " stars"]
+    coefficients: Float64[FloatArray, "stars 21"]
+    covariance: Float64[FloatArray, "stars 7 7"]
+    scatter: Float64[FloatArray, " stars"]
+    n_rejected: Int64[IntArray, " stars"]
+    peak_to_peak: Float64[FloatArray, " stars"]
+    max_phase: Float64[FloatArray, " stars"]
+    point_weight: Float64[FloatArray, " points"]
 
     @property
-    def ok(self) -> BoolArray:
+    def ok(self) -> Bool[BoolArray, " stars"]:
         """Which stars were fitted, shape (N,)."""
         return self.order > 0
 
-    def amplitude(self, k: int) -> FloatArray:
+    def amplitude(self, k: int) -> Float64[FloatArray, " stars"]:
         """A_k [mag], shape (N,); NaN where the fitted order is below ``k``."""
         a, b = self._pair(k)
         return np.asarray(np.hypot(a, b))
 
-    def phase(self, k: int) -> FloatArray:
+    def phase(self, k: int) -> Float64[FloatArray, " stars"]:
         """phi_k [rad] of the cosine series, in (-pi, pi], shape (N,)."""
         a, b = self._pair(k)
         return np.arctan2(-b, a)
 
-    def amplitude_error(self, k: int) -> FloatArray:
+    def amplitude_error(self, k: int) -> Float64[FloatArray, " stars"]:
         """Error of A_k [mag], first-order propagation of the covariance; k <= 3."""
         return self._propagate(self._amplitude_gradient(k))
 
@@ -109,7 +109,12 @@ class FourierFit:
 
 
 def fit_fourier(
-    offsets: IntArray, phase: FloatArray, mag: FloatArray, mag_error: FloatArray, *, max_order: int = MAX_ORDER
+    offsets: Int64[IntArray, " starts"],
+    phase: Float64[FloatArray, " points"],
+    mag: Float64[FloatArray, " points"],
+    mag_error: Float64[FloatArray, " points"],
+    *,
+    max_order: int = MAX_ORDER,
 ) -> FourierFit:
     """Decompose folded light curves of N stars.
 
@@ -137,7 +142,9 @@ def fit_fourier(
     return FourierFit(order, coefficients, covariance, summary[:, 0], rejected, summary[:, 2], summary[:, 3], weight)
 
 
-def evaluate_series(coefficients: FloatArray, phase: FloatArray) -> FloatArray:
+def evaluate_series(
+    coefficients: Float64[FloatArray, "stars coefficients"], phase: Float64[FloatArray, " steps"]
+) -> Float64[FloatArray, "stars steps"]:
     """The series of each star on common phases: (N, 21), (T,) -> (N, T) [mag]."""
     order = (coefficients.shape[1] - 1) // 2
     angle = 2 * np.pi * np.outer(np.arange(1, order + 1), phase)
@@ -147,16 +154,16 @@ def evaluate_series(coefficients: FloatArray, phase: FloatArray) -> FloatArray:
 
 
 def regularised_harmonics(
-    offsets: IntArray,
-    phase: FloatArray,
-    mag: FloatArray,
-    point_weight: FloatArray,
-    scatter: FloatArray,
+    offsets: Int64[IntArray, " starts"],
+    phase: Float64[FloatArray, " points"],
+    mag: Float64[FloatArray, " points"],
+    point_weight: Float64[FloatArray, " points"],
+    scatter: Float64[FloatArray, " starts-1"],
     *,
     n_harmonics: int = 6,
     prior_amplitude: float = 0.2,
     prior_slope: float = 1.5,
-) -> FloatArray:
+) -> Float64[FloatArray, "starts-1 coefficients"]:
     """Fourier coefficients under a Gaussian prior: high harmonics of sparse curves fade out instead of running wild.
 
     Ridge regression (Hoerl & Kennard 1970) with noise ``scatter`` (N,) [mag] and prior standard deviation

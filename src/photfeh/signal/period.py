@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from photfeh.core.errors import BadInput
 from photfeh.core.kernels import over_stars
-from photfeh.core.types import BoolArray, FloatArray, IntArray
+from photfeh.core.types import Bool, BoolArray, Float64, FloatArray, IntArray, Str, StrArray
 from photfeh.signal._mode_kernels import second_mode_all
 from photfeh.signal._period_kernels import ALIASES, MIN_EPOCHS, refine_all, search_all
 
@@ -50,12 +50,12 @@ class PeriodSearch:
     doubtful. ``ok`` (N,): enough epochs, a baseline of two longest periods, magnitudes that vary.
     """
 
-    period: FloatArray
-    power: FloatArray
-    aliases: FloatArray
-    alias_power: FloatArray
-    margin: FloatArray
-    ok: BoolArray
+    period: Float64[FloatArray, " stars"]
+    power: Float64[FloatArray, " stars"]
+    aliases: Float64[FloatArray, "stars 4"]
+    alias_power: Float64[FloatArray, "stars 4"]
+    margin: Float64[FloatArray, " stars"]
+    ok: Bool[BoolArray, " stars"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +69,13 @@ class PeriodCheck:
     ``margin``, ``ok`` (N,): those of :func:`find_periods`.
     """
 
-    power: FloatArray
-    best_period: FloatArray
-    best_power: FloatArray
-    relation: npt.NDArray[np.str_]
-    agrees: BoolArray
-    margin: FloatArray
-    ok: BoolArray
+    power: Float64[FloatArray, " stars"]
+    best_period: Float64[FloatArray, " stars"]
+    best_power: Float64[FloatArray, " stars"]
+    relation: Str[StrArray, " stars"]
+    agrees: Bool[BoolArray, " stars"]
+    margin: Float64[FloatArray, " stars"]
+    ok: Bool[BoolArray, " stars"]
 
 
 SAMPLING_FREQUENCIES = (1.0, 1.0027379, 2.0, 2.0054758, 4.0, 8.0, 1 / 365.25, 2 / 365.25, 1 / 62.97, 2 / 62.97)

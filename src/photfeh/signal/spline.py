@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.kernels import over_stars
-from photfeh.core.types import BoolArray, FloatArray, IntArray
+from photfeh.core.types import Bool, BoolArray, Float64, FloatArray, IntArray
 from photfeh.signal._periodic_spline import periodic_splines
 from photfeh.signal.founding.spline import founding_splines
 
@@ -39,11 +39,11 @@ class SplineResult:
         Whether the star could be fitted.
     """
 
-    x: FloatArray
-    y: FloatArray
-    lam: FloatArray
-    edf: FloatArray
-    ok: BoolArray
+    x: Float64[FloatArray, "stars steps"]
+    y: Float64[FloatArray, "stars steps"]
+    lam: Float64[FloatArray, " stars"]
+    edf: Float64[FloatArray, " stars"]
+    ok: Bool[BoolArray, " stars"]
 
     def __len__(self) -> int:
         return len(self.ok)

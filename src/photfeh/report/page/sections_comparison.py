@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -17,12 +15,19 @@ from photfeh.report.page.blocks import Drawing, Section, draw, label
 from photfeh.report.page.data import TRUTH_NOTES
 from photfeh.report.page.explorer import score_predictions
 from photfeh.report.page.sections_scores import OUTLIERS
-from photfeh.report.page.tables import Cell, Heading, Table
+from photfeh.report.page.tables import Heading, Table
+from photfeh.report.page.tables_comparison import (
+    INTERVAL,
+    founding_table,
+    group_table,
+    interval,
+    pairs_table,
+    plain_table,
+)
 from photfeh.validation.comparison import Comparison
 
 __all__ = ["comparison_sections"]
 
-_INTERVAL = "95 % interval"
 _ALONG = {"n_epochs": "epochs", "period": "period (d)", "zero_point": "mean magnitude (mag)"}
 
 
@@ -60,15 +65,17 @@ def _results(one: Comparison, key: str) -> Section:
     ]
     if one.truth == "same-curve formula" and "relation" in set(one.metrics["model"]):
         text.append("The model “relation” repeats the labels: it has no rank and enters no test.")
-    folded = [_founding(f"Paper protocol, {kind} (optimistic)", table) for kind, table in one.founding_paper.items()]
+    folded = [
+        founding_table(f"Paper protocol, {kind} (optimistic)", table) for kind, table in one.founding_paper.items()
+    ]
     if len(one.failures):
-        folded.append(_plain("Parts that could not be fitted", one.failures))
+        folded.append(plain_table("Parts that could not be fitted", one.failures))
     return Section(
         key="results",
         title="Results",
         text=tuple(text),
         drawings=_scores(one, key),
-        tables=tuple(_founding(f"Models on {kind}", table) for kind, table in one.founding.items()),
+        tables=tuple(founding_table(f"Models on {kind}", table) for kind, table in one.founding.items()),
         folded=tuple(folded),
     )
 
@@ -102,24 +109,6 @@ def _predicted(one: Comparison) -> Section:
     )
 
 
-def _founding(caption: str, table: pd.DataFrame) -> Table:
-    """The founding table, the best validation value of each row in bold."""
-    columns: list[tuple[str, str]] = [(str(key[0]), str(key[1])) for key in table.columns.to_list()]
-    heads = (Heading("metric"), *(Heading(f"{model}\n{kind}", True) for model, kind in columns))
-    ranked = np.isfinite(table.loc["rank"].to_numpy(np.float64))  # validation columns of models that have a rank
-    rows = []
-    for metric in table.index:
-        values = table.loc[metric].to_numpy(np.float64)
-        candidates = np.where(ranked, values, np.nan)
-        best = np.nan
-        if metric != "rank" and np.isfinite(candidates).sum() > 1:
-            best = np.nanmax(candidates) if metric == "r2" else np.nanmin(candidates)
-        digits = 0 if metric == "rank" else 4
-        cells = (tables.number(v, digits, best=bool(c == best)) for v, c in zip(values, candidates, strict=True))
-        rows.append((tables.text({"r2": "r²"}.get(str(metric), metric)), *cells))
-    return Table(caption, heads, tuple(rows))
-
-
 def _significance(one: Comparison, key: str) -> Section | None:
     if not len(one.pairs):
         return None
@@ -139,7 +128,7 @@ def _significance(one: Comparison, key: str) -> Section | None:
     )
     captions = {kind: f"Pairs on {kind}" for kind in one.founding}
     parts = [
-        _pairs(caption, one.pairs[one.pairs["representation"] == kind], across=False)
+        pairs_table(caption, one.pairs[one.pairs["representation"] == kind], across=False)
         for kind, caption in captions.items()
     ]
     return Section(
@@ -149,33 +138,6 @@ def _significance(one: Comparison, key: str) -> Section | None:
         drawings=tuple(drawings),
         folded=tuple(table for table in parts if table.rows),
     )
-
-
-def _pairs(caption: str, pairs: pd.DataFrame, *, across: bool) -> Table:
-    """Pairs of models on one representation, or (``across``) of representations of one model."""
-    first, other = ("representation", "other_representation") if across else ("model", "other")
-    heads = (
-        *((Heading("model"),) if across else ()),
-        Heading("with" if across else "model"),
-        Heading("without" if across else "other"),
-        *(Heading(name, True) for name in ("stars", "rmse", "other rmse", "ratio", _INTERVAL, "t", "p", "p (Holm)")),
-    )
-    rows = []
-    for row in pairs.to_dict("records"):
-        errors = (tables.number(row["rmse"]), tables.number(row["other_rmse"]), tables.number(row["ratio"], 3))
-        tests = (tables.number(row["t"], 2), tables.number(row["p"], 4), tables.number(row["p_holm"], 4))
-        names = (*((tables.text(row["model"]),) if across else ()), tables.text(row[first]), tables.text(row[other]))
-        rows.append(
-            (*names, tables.number(row["n"], 0), *errors, _range(row["ratio_low"], row["ratio_high"], 3), *tests)
-        )
-    return Table(caption, heads, tuple(rows))
-
-
-def _range(low: float, high: float, digits: int) -> Cell:
-    """An interval, sorted by its middle."""
-    if not np.isfinite([low, high]).all():
-        return Cell("–")
-    return Cell(f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−"), repr((low + high) / 2))
 
 
 def _spline(one: Comparison) -> Section | None:
@@ -191,7 +153,7 @@ def _spline(one: Comparison) -> Section | None:
         key="spline",
         title="Does the spline help?",
         text=(text,),
-        tables=(_pairs("One model, two representations", one.spline, across=True),),
+        tables=(pairs_table("One model, two representations", one.spline, across=True),),
     )
 
 
@@ -202,14 +164,14 @@ def _optimism(one: Comparison) -> Section | None:
         (
             tables.text(row["model"]), tables.text(row["representation"]),
             tables.number(row["nested_rmse"]), tables.number(row["paper_rmse"]), tables.number(row["optimism"]),
-            _range(row["optimism_low"], row["optimism_high"], 4), tables.number(row["n"], 0),
+            interval(row["optimism_low"], row["optimism_high"], 4), tables.number(row["n"], 0),
         )
         for row in one.optimism.to_dict("records")
     ]  # fmt: skip
     heads = (
         Heading("model"),
         Heading("data"),
-        *(Heading(name, True) for name in ("nested rmse", "paper rmse", "optimism", _INTERVAL, "stars")),
+        *(Heading(name, True) for name in ("nested rmse", "paper rmse", "optimism", INTERVAL, "stars")),
     )
     text = (
         "Nested minus paper rmse: how much too good the scores become when training is stopped on the scored stars. "
@@ -231,11 +193,13 @@ def _external(one: Comparison) -> Section | None:
             tables.text(label((row["model"], row["representation"]))),
             *(tables.number(row[name]) for name in ("rmse", "mae", "bias")),
             *(tables.number(row[f"external_{name}"]) for name in ("rmse", "mae", "bias")),
-            tables.number(row["ratio"], 3), _range(row["ratio_low"], row["ratio_high"], 3), tables.number(row["n"], 0),
+            tables.number(row["ratio"], 3),
+            interval(row["ratio_low"], row["ratio_high"], 3),
+            tables.number(row["n"], 0),
         )
         for row in one.external.to_dict("records")
     ]  # fmt: skip
-    names = ("rmse", "mae", "bias", "their rmse", "their mae", "their bias", "ratio of rmse", _INTERVAL, "stars")
+    names = ("rmse", "mae", "bias", "their rmse", "their mae", "their bias", "ratio of rmse", INTERVAL, "stars")
     heads = (Heading("model"), *(Heading(name, True) for name in names))
     text = (
         f"The models and {one.external_name}, on the stars that both predict. A ratio below 1 is in favour of the "
@@ -259,7 +223,7 @@ def _groups(one: Comparison) -> Section:
             wide = wide.reindex(index=keys, columns=part["group"].unique())
             best = wide.loc[[key in ranked for key in keys]].abs().min().to_dict()
             counts = part.groupby("group")["n"].max().to_dict()
-            made.append(_by_group(f"{metric} by {name}", wide, best, counts))
+            made.append(group_table(f"{metric} by {name}", wide, best, counts))
     text = "Scored stars in groups: half a dex of the label, quarters of equal numbers, types. Errors in dex."
     return Section(
         key="groups",
@@ -268,18 +232,6 @@ def _groups(one: Comparison) -> Section:
         tables=tuple(found["rmse"]),
         folded=tuple(found["bias"]),
     )
-
-
-def _by_group(
-    caption: str, wide: pd.DataFrame, best: Mapping[Hashable, float], counts: Mapping[Hashable, int]
-) -> Table:
-    """Models in rows, groups in columns with their numbers of rows; the best of a group marked."""
-    heads = [Heading(f"{group}\nn = {counts[group]:,}".replace("-", "−"), True) for group in wide.columns]
-    rows = [
-        (tables.text(label(key)), *(tables.number(v, best=abs(v) == best[group]) for group, v in row.items()))
-        for key, row in zip(wide.index, wide.to_dict("records"), strict=True)
-    ]
-    return Table(caption, (Heading("model"), *heads), tuple(rows))
 
 
 def _ranked(one: Comparison) -> set[tuple[str, str]]:
@@ -379,8 +331,3 @@ def _making(one: Comparison) -> Section:
         tables=(Table("Runs", tuple(Heading(name) for name in heads), tuple(rows)),),
         folded=tuple(folded),
     )
-
-
-def _plain(caption: str, table: pd.DataFrame) -> Table:
-    rows = tuple(tuple(tables.text(value) for value in row) for row in table.itertuples(index=False))
-    return Table(caption, tuple(Heading(str(name)) for name in table.columns), rows)
