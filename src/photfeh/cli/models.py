@@ -10,7 +10,8 @@ import typer
 from rich.table import Table
 
 from photfeh.cli.console import out, print_frame, progress, settings
-from photfeh.cli.options import Output, Seed, Set, Weighting
+from photfeh.cli.options import Output, Overwrite, Seed, Set, Weighting
+from photfeh.core.errors import BadInput
 
 __all__ = ["models", "train"]
 
@@ -26,6 +27,7 @@ def train(
     weighting: Weighting = "density",
     set_: Set = None,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train an ensemble, calibrate its errors on out-of-fold residuals, and save it.
 
@@ -33,11 +35,14 @@ def train(
     """
     from photfeh.inference.training import train as run
 
+    params = settings(set_)
+    if set(params) - {model}:
+        raise BadInput(f"--set is for {', '.join(sorted(set(params) - {model}))}, but the model is {model}.")
     with progress() as report:
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=settings(set_).get(model, {}), seed=seed, progress=report,
+            params=params.get(model, {}), seed=seed, overwrite=overwrite, progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))
