@@ -18,5 +18,9 @@ install_import_hook(CHECKED, "beartype.beartype")
 from photfeh.core.lightcurves import LightCurves  # noqa: E402
 from photfeh.samples.sequences import Representation, Sequences  # noqa: E402
 
-for noun in (LightCurves, Representation, Sequences):  # their constructors take what is like an array, and refuse what does not fit
+for noun in (
+    LightCurves,
+    Representation,
+    Sequences,
+):  # their constructors take what is like an array, and refuse what does not fit
     noun.__init__ = noun.__init__.__wrapped__

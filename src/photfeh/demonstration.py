@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from photfeh.core.errors import MissingColumn
-from photfeh.core.files import remove_folder
 from photfeh.core.outputs import own_folder
 from photfeh.inference.prediction import predict
 from photfeh.inference.training import train
@@ -29,7 +28,6 @@ __all__ = ["Demonstration", "demo", "report_run"]
 Progress = Callable[[str, int, int], None]
 
 _MODELS = ("ridge-fourier", "svr", "gru")
-_MADE = ("survey", "new-stars", "dataset", "run", "model", "predictions.parquet", "report.html")
 _QUICK = {"gru": {"epochs": 40, "batch_size": 64, "learning_rate": 0.03}}
 
 
@@ -54,11 +52,10 @@ def demo(
     Raises
     ------
     BadInput
-        if ``output`` holds files that no demonstration made.
+        if ``output`` holds files that no demonstration made, unless ``overwrite``.
     """
+    # what an earlier demonstration has made is made again; whatever else lies there stays
     folder = own_folder(output, "demo", overwrite=overwrite)
-    for name in _MADE:  # by an earlier demonstration; whatever else lies there stays
-        remove_folder(folder / name)
 
     def say(what: str, done: int, total: int) -> None:
         if progress is not None:
@@ -70,14 +67,16 @@ def demo(
     write_simulation(max(n_stars // 2, 1), fresh, seed=seed + 1)
     dataset = prepare(
         survey / "epochs.parquet", survey / "stars.parquet", folder / "dataset",
-        labels="column", cuts="none", types=("RRab", "RRc"), truth="simulation",
+        labels="column", cuts="none", types=("RRab", "RRc"), truth="simulation", overwrite=True,
         progress=lambda done, total: say("prepare", done, total),
     )  # fmt: skip
-    run = validate(dataset, folder / "run", models=_MODELS, folds=5, params=_QUICK, seed=seed, progress=say)
-    train(dataset, folder / "model", model="svr", seed=seed, progress=say)
+    run = validate(
+        dataset, folder / "run", models=_MODELS, folds=5, params=_QUICK, seed=seed, overwrite=True, progress=say
+    )
+    train(dataset, folder / "model", model="svr", seed=seed, overwrite=True, progress=say)
     predictions = predict(
         fresh / "epochs.parquet", fresh / "stars.parquet",
-        model=folder / "model", output=folder / "predictions.parquet",
+        model=folder / "model", output=folder / "predictions.parquet", overwrite=True,
     )  # fmt: skip
     metrics, report = report_run(
         dataset, run, predictions=predictions, title="A simulated survey", path=folder / "report.html"

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from photfeh.cli.app import main
+import sys
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point. The commands are imported here, so that Ctrl-C is understood from the first moment."""
+    try:
+        from photfeh.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()

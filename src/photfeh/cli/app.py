@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+import tempfile
+import traceback
 import warnings
 from typing import Annotated, Any
 
@@ -14,12 +17,12 @@ from photfeh.cli.laboratory import compare, learning_curve, validate
 from photfeh.cli.models import models, train
 from photfeh.cli.prediction import predict
 from photfeh.cli.samples import demo, prepare, simulate
-from photfeh.core.errors import PhotfehError, PhotfehWarning
+from photfeh.core.errors import FitFailed, PhotfehError, PhotfehWarning
 
 __all__ = ["app", "main"]
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-"""Exit statuses besides 0, all done: some fits failed or no star could be predicted; bad input; Ctrl-C."""
+"""Exit statuses besides 0, all done: fits failed, no star could be predicted, or photfeh itself; bad input; Ctrl-C."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,23 +53,30 @@ def common(
 
 
 def main() -> None:
-    """Entry point: every end is an exit status, and every error that is not a mistake of photfeh one line on stderr."""
+    """Entry point: every end is an exit status, and every error one line on stderr."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name of a file may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
     _show_notes()
     try:
         status = app(standalone_mode=False)
+    except FitFailed as error:
+        _leave(str(error), FAILED)
     except PhotfehError as error:
         _leave(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        _leave("interrupted; run the same command again to go on.", INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
     except OSError as error:
         _leave(_told(error), BAD_INPUT)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
+    except MemoryError:
+        _leave("not enough memory. What was finished is kept; run the same command again on less.", BAD_INPUT)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's usage errors
             _leave(f"{error.format_message()} Try --help.", BAD_INPUT)
-        raise
+        _leave(_our_mistake(error), FAILED)
+    if status == INTERRUPTED:  # typer turns Ctrl-C into this status
+        _leave("interrupted; run the same command again to go on.", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -80,6 +90,18 @@ def _told(error: OSError) -> str:
     where = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     reason = error.strerror or str(error)
     return f"{where or 'a file'}: {reason}. What was finished is kept; run the same command again when that is mended."
+
+
+def _our_mistake(error: Exception) -> str:
+    """What nobody foresaw: what it was in one line, and where the rest stands for whoever mends it."""
+    text = "".join(traceback.format_exception(error))
+    said = f"a mistake of photfeh itself: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="photfeh-", suffix=".txt", delete=False) as file:
+            file.write(text)
+    except OSError:
+        return f"{said}. Please report it."
+    return f"{said}. Please report it, with {file.name}."
 
 
 def _show_warning(message: Any, category: type[Warning], *where: Any) -> None:

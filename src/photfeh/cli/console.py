@@ -31,9 +31,9 @@ SHOWN = ("model", "representation", "n", "r2", "wrmse", "wmae", "rmse", "mae", "
 
 # a file or a pipe has no width: give tables room there
 _WIDTH = None if sys.stdout.isatty() else 160
-# paths and labels are printed as they are: no markup
-out = Console(highlight=False, markup=False, soft_wrap=True, width=_WIDTH)
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+# paths and labels are printed as they are: no markup, no :names: of pictures
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_WIDTH)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class _Speed(ProgressColumn):
@@ -63,7 +63,13 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
         yield log
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -11,7 +11,8 @@ import typer
 from photfeh.cli.console import SHOWN, err, names, out, print_frame, progress, settings
 from photfeh.cli.options import Jobs, Output, Overwrite, Seed, Set, Weighting
 from photfeh.core.errors import BadInput
-from photfeh.core.outputs import own_folder
+from photfeh.core.files import naming, write_text
+from photfeh.core.outputs import keep_inputs, own_folder
 
 __all__ = ["compare", "learning_curve", "validate"]
 
@@ -35,6 +36,7 @@ def validate(
     set_: Set = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
+    overwrite: Overwrite = False,
 ) -> None:
     """Cross-validate models; write the out-of-fold table, metrics and report.html.
 
@@ -58,7 +60,7 @@ def validate(
             opened, output,
             models=chosen, representations=kinds, folds=int(folds) if folds.isdigit() else folds,
             repeats=repeats, protocol=how, weighting=weighting, params=settings(set_), seed=seed,
-            jobs=jobs, progress=report,
+            jobs=jobs, overwrite=overwrite, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)
     print_frame(metrics[metrics["part"] == "score"][list(SHOWN)], f"Scored parts ({protocol} protocol)")
@@ -90,6 +92,7 @@ def compare(
     from photfeh.report import comparison_text, write_comparison
     from photfeh.validation.comparison import compare as run
 
+    keep_inputs(output, (*runs, *(dataset or ()), *([] if external is None else [external])), beside=False)
     found = run(runs, datasets=dataset or (), external=external)
     path = write_comparison(found, own_folder(output, "compare", overwrite=overwrite))
     width = shutil.get_terminal_size((160, 24)).columns
@@ -123,19 +126,19 @@ def learning_curve(
         parts = [float(text) for text in names(fractions)]
     except ValueError:
         raise BadInput(f"cannot read --fractions {fractions!r}: give numbers above 0 up to 1, as 0.25,0.5,1.") from None
-    own_folder(output, "learning-curve", overwrite=overwrite)
     with progress() as report:
         table = run(
             dataset, output, fractions=parts, models=names(models), representations=[representation], folds=folds,
-            weighting=weighting, params=settings(set_), seed=seed, jobs=jobs, progress=report,
+            weighting=weighting, params=settings(set_), seed=seed, jobs=jobs, overwrite=overwrite, progress=report,
         )  # fmt: skip
-    table.to_csv(output / "learning_curve.csv", index=False)
+    write_text(output / "learning_curve.csv", table.to_csv(index=False))
     wide = table.pivot(index=["n_train", "repeat", "fold"], columns="model", values="rmse")
     sizes = wide.index.get_level_values("n_train").unique()
     scores = {str(name): [wide.loc[size, name].to_numpy() for size in sizes] for name in wide.columns}
     figure = Figure(figsize=(6, 4))
     draw(sizes, scores, ax=figure.subplots())
-    figure.savefig(output / "learning_curve.png", dpi=150, bbox_inches="tight")
+    with naming(output / "learning_curve.png"):
+        figure.savefig(output / "learning_curve.png", dpi=150, bbox_inches="tight")
     means = table.groupby(["model", "n_train"], as_index=False)["rmse"].mean()
     print_frame(means, "rmse in dex, mean over folds")
     out.print(f"table and figure: {output / 'learning_curve.csv'}, {output / 'learning_curve.png'}")

@@ -10,7 +10,8 @@ import typer
 from rich.table import Table
 
 from photfeh.cli.console import out, print_frame, progress, settings
-from photfeh.cli.options import Output, Seed, Set, Threads, Weighting
+from photfeh.cli.options import Output, Overwrite, Seed, Set, Threads, Weighting
+from photfeh.core.errors import BadInput
 
 __all__ = ["models", "train"]
 
@@ -27,6 +28,7 @@ def train(
     set_: Set = None,
     seed: Seed = 0,
     threads: Threads = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train an ensemble, calibrate its errors on out-of-fold residuals, and save it.
 
@@ -34,11 +36,14 @@ def train(
     """
     from photfeh.inference.training import train as run
 
+    params = settings(set_)
+    if set(params) - {model}:
+        raise BadInput(f"--set is for {', '.join(sorted(set(params) - {model}))}, but the model is {model}.")
     with progress() as report:
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=settings(set_).get(model, {}), seed=seed, threads=threads, progress=report,
+            params=params.get(model, {}), seed=seed, threads=threads, overwrite=overwrite, progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))

@@ -79,6 +79,7 @@ def prepare(
     columns: Columns = None,
     id_column: IdColumn = None,
     threads: Threads = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Clean, fold, decompose and smooth light curves; label and select stars; write a data set.
 
@@ -93,7 +94,7 @@ def prepare(
             labels=labels, cuts=cuts, types=names(types),
             assume_type=assume_type, representations=names(representations),
             n_points=lengths(points), band=band, smoother=smoother, alignment=alignment, truth=truth, periods=choice,
-            exclude=exclude, columns=roles(columns), id_column=id_column, threads=threads,
+            exclude=exclude, columns=roles(columns), id_column=id_column, threads=threads, overwrite=overwrite,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     print_frame(dataset.cut_flow, "Cut flow")

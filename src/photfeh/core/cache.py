@@ -20,14 +20,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from photfeh.core.errors import InUse
-from photfeh.core.files import flush_folder, read_json, remove_folder
+from photfeh.core.errors import BadInput, InUse
+from photfeh.core.files import flush_folder, naming, read_json, remove_folder
 
 __all__ = ["Key", "Parts"]
 
 _log = logging.getLogger("photfeh")
 _DIGITS = 20
 _WORK = ".work"
+_NAME = re.compile(rf"[A-Za-z0-9_-]*\.[0-9a-f]{{{_DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,12 @@ class Parts:
         ------
         InUse
             if another process does; names it and since when.
+        BadInput
+            if the folder holds something that is not of photfeh.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.folder.exists() and not (self.folder.is_dir() and (self.exists() or not any(self.folder.iterdir()))):
+            raise BadInput(f"{self.folder} is not of photfeh, and would be written to; name another --output.")
+        made = _made_folders(self.folder)
         owner = self.folder / ".owner.json"
         lock = FileLock(self.folder / ".lock", timeout=0)
         try:
@@ -73,7 +78,8 @@ class Parts:
             raise InUse(f"{self.folder.parent} {_said(owner)}; wait for its end, or name another --output.") from None
         try:
             now = datetime.now().astimezone().isoformat(timespec="seconds")
-            owner.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now}))
+            with naming(owner):
+                owner.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now}))
             self._tidy()
             yield self
         finally:
@@ -83,6 +89,8 @@ class Parts:
                 if not any(path.name != ".lock" for path in self.folder.iterdir()):
                     (self.folder / ".lock").unlink(missing_ok=True)
                     self.folder.rmdir()
+                    for folder in made[1:]:
+                        folder.rmdir()
 
     def exists(self) -> bool:
         """Whether an earlier call has begun to work here."""
@@ -97,7 +105,7 @@ class Parts:
         """Folders of all finished parts, in order of their names."""
         if not self.folder.is_dir():
             return []
-        return sorted(p for p in self.folder.iterdir() if p.is_dir() and p.name[:1] != "." and p.suffix != _WORK)
+        return sorted(p for p in self.folder.iterdir() if p.is_dir() and _NAME.fullmatch(p.name))
 
     @contextmanager
     def writing(self, key: Key) -> Iterator[Path]:
@@ -106,8 +114,9 @@ class Parts:
         remove_folder(beside)
         beside.mkdir(parents=True)
         try:
-            yield beside
-            flush_folder(beside)
+            with naming(self.folder / key.name):
+                yield beside
+                flush_folder(beside)
             try:
                 beside.rename(self.folder / key.name)
             except OSError:
@@ -165,6 +174,13 @@ class Parts:
             remove_folder(path)
         for path in self.folder.glob(".*.removed"):
             remove_folder(path)
+
+
+def _made_folders(folder: Path) -> list[Path]:
+    """Make a folder; it and those above it that were not there, innermost first."""
+    made = [folder, *(above for above in folder.parents if not above.exists())] if not folder.exists() else []
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
 
 
 def _label_of(name: str) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "BadInput",
     "BadLightCurve",
     "BandMismatch",
+    "FitFailed",
     "InUse",
     "MissingColumn",
     "PhotfehError",
@@ -45,6 +46,10 @@ class BadLightCurve(BadInput):
 
 class BandMismatch(BadInput):
     """Light curves, relations or models of different passbands that were about to be mixed; the text names both."""
+
+
+class FitFailed(BadInput):
+    """Models that were asked for with good settings and data, of which none could be fitted; the text says why."""
 
 
 class InUse(BadInput):

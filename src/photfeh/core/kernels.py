@@ -8,6 +8,7 @@ the digest of all files that hold kernels: an edit of one compiles all of them o
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ __all__ = ["cache_folder", "kernel", "over_stars", "row_products", "sources"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = npt.NDArray[Any]
 
+_log = logging.getLogger("photfeh")
 _config: Any = numba.config
 _PACKAGE = Path(__file__).parents[1]
 _HOLDS_KERNELS = re.compile(rb"^\s*(?:import|from) (?:numba|llvmlite|photfeh\.core\.kernels)\b", re.MULTILINE)
@@ -57,6 +59,7 @@ def over_stars(
     stars are not worth a thread. Kernels see input arrays as contiguous and read-only, whatever they are here, so that
     each is compiled once.
     """
+    _say_if_new()
     seen = [_read_only(item) if isinstance(item, np.ndarray) else item for item in inputs]
     in_parts(n, lambda begin, end: kernel(begin, end, *seen, *outputs), least=least)
 
@@ -102,10 +105,24 @@ def cache_folder() -> Path | None:
     return None
 
 
+@lru_cache(maxsize=1)
+def _say_if_new() -> None:
+    """Before the first stars of a process: tell that nothing is compiled yet, so that the wait is understood."""
+    folder = cache_folder()
+    if folder is None:
+        _log.info(
+            "compiling kernels; about a minute, every time: nowhere can they be kept. "
+            "Set NUMBA_CACHE_DIR to a folder that can be written."
+        )
+    elif not any(folder.rglob("*.nbi")):
+        _log.info("compiling kernels, once for this installation; about a minute")
+
+
 def _writable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 16))  # a full disk lets files be made, but not be written
     except OSError:
         return False
     return True

@@ -20,13 +20,24 @@ from photfeh.core.kernels import row_products
 from photfeh.core.types import BoolArray, Float32, Float32Array, Float64, FloatArray, IntArray
 from photfeh.samples.sequences import Sequences
 
-__all__ = ["CALIBRATIONS", "LEVELS", "Calibration", "cross_coverage", "quality_covariates", "read_calibration"]
+__all__ = [
+    "CALIBRATIONS",
+    "LEVELS",
+    "N_COVARIATES",
+    "Calibration",
+    "cross_coverage",
+    "quality_covariates",
+    "read_calibration",
+]
 
 
 _MIN_STARS = 30
 _MIN_TARGET = 100
 _MIN_EFFECTIVE = 50.0
 _BRIGHTEST = 5.0
+N_COVARIATES = 6
+"""Columns of :func:`quality_covariates`."""
+
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 """Nominal coverages whose quantiles are stored."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from photfeh.core.errors import BadInput
 from photfeh.core.files import write_text, written
+from photfeh.core.outputs import keep_inputs
 
 __all__ = ["check_output", "parts_folder", "write_predictions"]
 
@@ -29,20 +29,16 @@ def check_output(path: str | Path, *, inputs: Iterable[object] = (), overwrite: 
     Raises
     ------
     BadInput
-        if the suffix is unknown, the path is a folder or one of the ``inputs``, or it is a file that photfeh did not
-        write and ``overwrite`` is false.
+        if the suffix is unknown, the path is a folder or one of the ``inputs`` or among them, or it is a file that
+        photfeh did not write and ``overwrite`` is false.
     """
     path = Path(path)
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise BadInput(f"cannot write {path}: name a file that ends in .parquet or .csv.")
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name a file to write, such as {path / 'predictions.parquet'}.")
-    if not path.exists():
-        return
-    for source in inputs:
-        if isinstance(source, (str, os.PathLike)) and Path(source).exists() and path.samefile(source):
-            raise BadInput(f"{path} is an input of this call and would be lost; name another --output.")
-    if not overwrite and not _ours(path):
+    keep_inputs(path, inputs)
+    if path.exists() and not overwrite and not _ours(path):
         raise BadInput(f"{path} exists and is no table of predictions; name another --output, or say --overwrite.")
 
 

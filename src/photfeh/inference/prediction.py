@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -21,17 +22,18 @@ from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import restore_names
 from photfeh.core.threads import limited
 from photfeh.core.types import BoolArray, FloatArray, IntArray
-from photfeh.inference.cards import model_card
+from photfeh.inference.cards import model_card, weights_sha256
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.output import check_output, parts_folder, write_predictions
 from photfeh.readers.startables import stars_of
 from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.measure import Measurement, measure
-from photfeh.samples.periods import Periods, check_period_setting
+from photfeh.samples.periods import Periods, check_period_setting, check_period_word
 from photfeh.samples.sequences import build_sequences
 
 __all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "load_card", "predict"]
 
+_log = logging.getLogger("photfeh")
 _PRETRAINED = Path(__file__).parents[1] / "pretrained"
 DEFAULT_MODEL = "default"
 _COMPOSED = {"default": ("dekany-i-band", "gaia-dr3-relation")}
@@ -82,26 +84,37 @@ def load_card(model: str | Path) -> str:
     UnknownName, BadFile
         as :func:`load`.
     """
-    cards = []
-    for name, folder in _folders(model)[1].items():
-        written_card = None if folder is None else folder / "MODEL_CARD.md"
-        if written_card is not None and written_card.is_file():
-            cards.append(written_card.read_text(encoding="utf-8"))
-        else:
-            cards.append(model_card(Ensemble.formula() if folder is None else Ensemble.load(folder), name))
-    return "\n".join(cards)
+    return "\n".join(_card_of(name, folder) for name, folder in _folders(model)[1].items())
+
+
+def _card_of(name: str, folder: Path | None) -> str:
+    """The card that lies in the folder if it is of these weights, else one written from what the training noted."""
+    if folder is None:
+        return model_card(Ensemble.formula(), name)
+    ensemble, card = Ensemble.load(folder), folder / "MODEL_CARD.md"
+    if card.is_file():
+        text = card.read_text(encoding="utf-8", errors="replace")
+        if weights_sha256(folder) in text:
+            return text
+    return model_card(ensemble, name, folder=folder)
 
 
 def _folders(model: str | Path | None) -> tuple[str, dict[str, Path | None]]:
-    """The name of a model and the folder of each of its parts; none for the formula."""
+    """The name of a model and the folder of each of its parts; none for the formula.
+
+    A model folder goes before a shipped model of its name: who trained one here means that.
+    """
     name = str(model) if model is not None else DEFAULT_MODEL
+    known = name in (*list_trained(), "relation")
+    if model is not None and Path(name).is_dir() and (not known or (Path(name) / "model.json").is_file()):
+        folder = Path(name).resolve()
+        if known:
+            _log.info("model %s: the folder %s, not the model of that name in the package", name, folder)
+        return folder.name, {folder.name: folder}
     if name == "relation":
         return name, {name: None}
-    if name in list_trained():
+    if known:
         return name, {part: _PRETRAINED / part for part in _COMPOSED.get(name, (name,))}
-    if Path(name).is_dir():
-        folder = Path(name).resolve()
-        return folder.name, {folder.name: folder}
     raise UnknownName("trained model or model folder", name, list_trained())
 
 
@@ -277,6 +290,7 @@ def predict(
     DataFrame
         Columns :data:`PREDICTION_COLUMNS`, one row for every star of the table, in its order.
     """
+    check_period_word(periods)
     predictor = model if isinstance(model, Predictor) else load(model)
     if output is not None:
         check_output(output, inputs=(epochs, stars), overwrite=overwrite)

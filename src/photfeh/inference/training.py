@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core.cache import Key, Parts
-from photfeh.core.errors import BadInput
+from photfeh.core.errors import BadInput, FitFailed
 from photfeh.core.fingerprint import fingerprint
+from photfeh.core.outputs import keep_inputs
 from photfeh.core.threads import limited
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.inference.calibration import Calibration, cross_coverage
@@ -21,7 +22,8 @@ from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import SHAPE_FEATURES
-from photfeh.validation.fitting import Labelled, fit_key, fit_split
+from photfeh.samples.weights import check_weighting
+from photfeh.validation.fitting import FIT_ERRORS, Labelled, fit_key, fit_split
 from photfeh.validation.metrics import score
 from photfeh.validation.run import environment
 from photfeh.validation.splits import Split, make_splits
@@ -40,6 +42,7 @@ def train(
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
     threads: int | None = None,
+    overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Ensemble:
     """Train an ensemble on the sample of a data set and calibrate it on its out-of-fold residuals.
@@ -47,10 +50,24 @@ def train(
     One member per fold; each is fitted without the stars of its fold, and their residuals, which no member has seen,
     set the errors. An interrupted call goes on with the same arguments: finished members are kept.
 
-    Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make, ``threads`` the most
-    threads that work at the same time.
+    Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make, ``threads``
+    the most threads that work at the same time. With ``overwrite`` it may
+    hold another model or something else; files that are not of a model stay.
+
+    Raises
+    ------
+    BadInput
+        before any work, for names and values that do not exist, and as :func:`photfeh.validate`.
+    FitFailed
+        if a member could not be fitted.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    keep_inputs(output, (dataset.folder,), beside=False)
+    check_weighting(weighting)
+    dataset.representation(representation)
+    kinds = create_model(model, **(params or {})).representations
+    if representation not in kinds:
+        raise BadInput(f"{model} can read {', '.join(kinds)} only, not {representation}.")
     data = Labelled.of(dataset, representation)
     settings, folder = dict(params or {}), Path(output)
     splits = list(make_splits(data.feh, n_folds=folds, seed=seed))
@@ -59,16 +76,18 @@ def train(
         for number, split in enumerate(splits)
     ]
     recipe = fingerprint("ensemble", [key.fingerprint for key in keys])
-    if (folder / "model.json").exists():
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; name a folder for --output.")
+    if (folder / "model.json").exists() and not overwrite:
         finished = Ensemble.load(folder)
         if finished.notes.get("recipe") == recipe:
             return finished
         raise BadInput(
-            f"{folder} holds a model trained with other settings or data; name another --output or remove it."
+            f"{folder} holds a model trained with other settings or data; name another --output, or say --overwrite."
         )
     parts = Parts(folder / "parts")
-    if folder.exists() and any(folder.iterdir()) and not parts.exists():
-        raise BadInput(f"{folder} is not empty; name another --output.")
+    if folder.exists() and any(folder.iterdir()) and not parts.exists() and not overwrite:
+        raise BadInput(f"{folder} is not empty and not a model; name another --output, or say --overwrite.")
     with limited(threads), parts.claim():
         members, made = [], 0
         for number, (key, split) in enumerate(zip(keys, splits, strict=True), 1):
@@ -83,7 +102,7 @@ def train(
         how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
         ensemble = _assemble(dataset, data, representation, model, members, splits, notes)
-        ensemble.save(folder)
+        ensemble.save(folder, overwrite=True)
         parts.finish(keys, made)
         parts.clear()
     return ensemble
@@ -100,7 +119,10 @@ def _fit_member(
     seed: int,
 ) -> None:
     checkpoint = parts.workspace(key) / "checkpoint"
-    fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, checkpoint=checkpoint)
+    try:
+        fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, checkpoint=checkpoint)
+    except FIT_ERRORS as error:
+        raise FitFailed(f"{model} could not be fitted, fold {split.fold}: {type(error).__name__}: {error}") from error
     with parts.writing(key) as here:
         fitted.model.save(here)
 

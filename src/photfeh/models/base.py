@@ -12,15 +12,18 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
 from sklearn.base import BaseEstimator
 
 from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.files import naming
 from photfeh.core.threads import after_fork
 from photfeh.core.types import Float64, FloatArray
+from photfeh.models.parameters import check_parameters
 from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
-__all__ = ["Regressor", "Tune", "once"]
+__all__ = ["Regressor", "Tune", "once", "read_arrays", "write_arrays"]
 
 Made = TypeVar("Made")
 Tune = tuple[Sequences, FloatArray, FloatArray]
@@ -57,6 +60,15 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
 
     arrays_: dict[str, npt.NDArray[Any]]
     notes_: dict[str, Any]
+
+    def check(self) -> None:
+        """Whether the parameters can go together, as far as that is known without data.
+
+        Raises
+        ------
+        BadInput
+            if they cannot; names what is wrong.
+        """
 
     def fit(
         self, X: Sequences, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *, tune: Tune | None = None
@@ -105,10 +117,10 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         """Write ``model.safetensors`` and ``model.json`` into a folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays_.items()}
-        save_file(arrays, str(folder / "model.safetensors"))
+        write_arrays(folder / "model.safetensors", self.arrays_)
         content = {"class": type(self).__name__, "params": self.get_params(deep=False), "notes": self.notes_}
-        (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n")
+        with naming(folder / "model.json"):
+            (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n")
 
     def restore(self, folder: str | Path) -> Regressor:
         """Take the fitted state from a folder written by :meth:`save`.
@@ -116,18 +128,21 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         BadFile
-            if a file is absent or was written by another class.
+            if a file is absent, was written by another class, or holds what no such model can have.
         """
         folder = Path(folder)
         try:
             content = json.loads((folder / "model.json").read_text())
-            arrays = load_file(str(folder / "model.safetensors"))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise BadFile(f"{folder} holds no readable model ({error}); train it again.") from error
-        if content["class"] != type(self).__name__:
-            raise BadFile(f"{folder} holds a {content['class']}, not a {type(self).__name__}.")
-        self.set_params(**{name: _tupled(value) for name, value in content["params"].items()})
-        return self.adopt(arrays, content["notes"])
+            arrays = read_arrays(folder / "model.safetensors")
+            if content["class"] != type(self).__name__:
+                raise BadFile(f"{folder} holds a {content['class']}, not a {type(self).__name__}.")
+            params = {name: _tupled(value) for name, value in content["params"].items()}
+            check_parameters(f"the model in {folder}", type(self), params)
+            return self.set_params(**params).adopt(arrays, dict(content["notes"]))  # type: ignore[no-any-return]
+        except BadFile:
+            raise
+        except (BadInput, *UNUSABLE) as error:
+            raise BadFile(f"{folder} holds no model that can be used: {reason_of(error)}. Train it again.") from error
 
     def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Regressor:
         """Take arrays and notes of another fit as the fitted state."""
@@ -163,6 +178,40 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
             if bad.any():
                 raise BadInput(f"star {X.source_id[np.argmax(bad)]} {what}; leave it out of the training set.")
         return target, weight
+
+
+UNUSABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, SafetensorError)
+"""What reading a damaged model may raise, wherever the damage shows."""
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what an error says, without the full stop."""
+    said = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+    return (said.splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def write_arrays(path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as one safetensors file."""
+    with naming(path):
+        Path(path).write_bytes(to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def read_arrays(path: str | Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a safetensors file.
+
+    Raises
+    ------
+    BadFile
+        if it cannot be read, or an array holds a number that is not finite.
+    """
+    try:
+        arrays = load_file(str(path))
+    except UNUSABLE as error:
+        raise BadFile(f"{path} cannot be read ({reason_of(error)}); copy or train the model again.") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            raise BadFile(f"{path}: the array {name!r} holds what is no finite number; train the model again.")
+    return arrays
 
 
 def _tupled(value: Any) -> Any:

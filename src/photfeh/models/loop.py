@@ -16,7 +16,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from photfeh.core.errors import BadInput, UnknownName
@@ -321,7 +321,7 @@ def _save(
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value).cpu().clone() for name, value in state.items()}
     tensors["rng.batches"], tensors["rng.dropout"] = generator.get_state(), torch.get_rng_state()
     with written(path) as beside:
-        save_file(tensors, str(beside), metadata={"identity": identity, "result": json.dumps(asdict(result))})
+        beside.write_bytes(to_bytes(tensors, {"identity": identity, "result": json.dumps(asdict(result))}))
 
 
 def _resume(

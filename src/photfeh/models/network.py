@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
@@ -48,6 +49,25 @@ class Network(Regressor):
     seed: int = 0
     device: str = "cpu"
     precision: str = "float32"
+
+    def check(self) -> None:
+        """Whether the settings of the fit exist and the module can be built; nothing is allocated.
+
+        Raises
+        ------
+        BadInput
+            if not; names what is wrong.
+        """
+        self.fit_config()
+        self._without_weights()
+
+    def _without_weights(self) -> nn.Module:
+        """The module with shapes but without memory."""
+        try:
+            with torch.device("meta"):
+                return self.build()
+        except (ValueError, RuntimeError, AssertionError, LookupError, ArithmeticError) as error:
+            raise BadInput(f"no {type(self).__name__} can be built with these parameters: {error}.") from error
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -152,6 +172,12 @@ class Network(Regressor):
         """Take arrays and notes of another fit as the fitted state."""
         super().adopt(arrays, notes)
         self._scales = {name[6:]: value for name, value in arrays.items() if name.startswith("scale.")}
+        # compared before memory is taken: a damaged file may ask for any size
+        needed = {f"module.{name}": tuple(value.shape) for name, value in self._without_weights().state_dict().items()}
+        found = {name: value.shape for name, value in arrays.items() if name.startswith("module.")}
+        if needed != found:
+            wrong = sorted({name for name in needed | found if needed.get(name) != found.get(name)})[0]
+            raise BadInput(f"{wrong} has shape {found.get(wrong)}, a {type(self).__name__} has {needed.get(wrong)}.")
         module = self.build()
         module.load_state_dict(
             {name[7:]: torch.as_tensor(value) for name, value in arrays.items() if name.startswith("module.")}

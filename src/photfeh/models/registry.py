@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, cast
 
-from photfeh.core.errors import BadInput, UnknownName
+from photfeh.core.errors import UnknownName
+from photfeh.models.parameters import check_parameters
 
 if TYPE_CHECKING:
     from photfeh.models.base import Regressor
@@ -85,14 +86,13 @@ def create_model(name: str, **params: Any) -> Regressor:
     UnknownName
         if there is no such model.
     BadInput
-        if it has no such parameter; names those it has.
+        if it has no such parameter, or it must not have such a value; names what may be.
     """
     if name not in MODELS:
         raise UnknownName("model", name, MODELS)
     entry = MODELS[name]
     model_class = entry.model_class()
-    known = model_class._get_param_names()
-    for param in params:
-        if param not in known:
-            raise BadInput(f"model {name!r} has no parameter {param!r}; it has {', '.join(known)}.")
-    return model_class(**{**entry.defaults, **params})
+    check_parameters(f"model {name!r}", model_class, params)
+    model = model_class(**{**entry.defaults, **params})
+    model.check()
+    return model

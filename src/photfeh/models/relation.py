@@ -33,6 +33,11 @@ class RelationModel(Regressor):
         self.arrays_ = {"unused": np.zeros(1)}
         self.notes_ = {}
 
+    def check(self) -> None:
+        """Whether both relations exist."""
+        for name in (self.rrab, self.rrc):
+            get_relation(name)
+
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
         """Nothing to learn: the relation stays as published."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from photfeh.core.files import naming, write_text
 from photfeh.report.page.blocks import Section
 from photfeh.report.page.data import TRUTH_NOTES
 from photfeh.report.page.document import PAPER_NOTE, fill_page
@@ -29,17 +30,18 @@ def write_comparison(comparisons: Sequence[Comparison], folder: str | Path) -> P
     for one in comparisons:
         here = folder / re.sub(r"[^\w.-]+", "-", one.name)
         here.mkdir(parents=True, exist_ok=True)
-        for suffix, founding in (("", one.founding), ("-paper", one.founding_paper)):
-            for kind, table in founding.items():
-                _write_founding(table, here / f"founding-{kind}{suffix}")
-        for name in _TABLES:
-            table = getattr(one, name)
-            if len(table):
-                table.to_csv(here / f"{name}.csv", index=False)
-        if one.ranks:
-            rank_table(one).to_csv(here / "ranks.csv", index=False)
+        with naming(here):
+            for suffix, founding in (("", one.founding), ("-paper", one.founding_paper)):
+                for kind, table in founding.items():
+                    _write_founding(table, here / f"founding-{kind}{suffix}")
+            for name in _TABLES:
+                table = getattr(one, name)
+                if len(table):
+                    table.to_csv(here / f"{name}.csv", index=False)
+            if one.ranks:
+                rank_table(one).to_csv(here / "ranks.csv", index=False)
     path = folder / "report.html"
-    path.write_text(_page(comparisons), encoding="utf-8")
+    write_text(path, _page(comparisons))
     return path
 
 

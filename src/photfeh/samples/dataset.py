@@ -9,7 +9,6 @@ sequences/<representation>/values.npy, mask.npy    (N, T, 2) float32, (N, T) boo
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,14 +23,25 @@ import pandas as pd
 
 from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadFile, BadInput, UnknownName
-from photfeh.core.files import flush, read_json, write_json, write_text, written
+from photfeh.core.files import (
+    digest_of,
+    flush,
+    naming,
+    read_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+    write_text,
+    written,
+)
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.samples.sequences import FEATURES, Representation, Sequences
 
 __all__ = ["Dataset", "DatasetWriter"]
 
-_FORMAT = 3
+_FORMAT = 4
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +70,10 @@ class Dataset:
                 else "make one with `photfeh prepare`"
             )
             raise BadFile(f"{folder} is not a finished data set (no dataset.json): {hint}.")
-        notes = read_json(folder / "dataset.json")
-        if not isinstance(notes, dict):
-            raise BadFile(f"{folder / 'dataset.json'} cannot be read; prepare the data set again.")
-        if notes.get("format") != _FORMAT:
-            raise BadFile(
-                f"{folder} is a data set of format {notes.get('format')}, this version of photfeh reads {_FORMAT}: "
-                "prepare it again from its light curves."
-            )
-        return cls(folder, pd.read_parquet(folder / "stars.parquet"), pd.read_csv(folder / "cut_flow.csv"), notes)
+        notes = read_sealed(
+            folder / "dataset.json", what="a data set", number=_FORMAT, remedy="prepare it again from its light curves"
+        )
+        return cls(folder, *_tables_of(folder, notes), notes)
 
     def __len__(self) -> int:
         return len(self.stars)
@@ -119,13 +124,16 @@ class Dataset:
             if it was not prepared.
         BadInput
             if the folder was prepared again since it was opened.
+        BadFile
+            if an array is absent or is not of this data set; names the file.
         """
         representation = self.representation(name)
-        if read_json(self.folder / "dataset.json") != self.notes:
+        if {**(read_json(self.folder / "dataset.json") or {}), "sha256": None} != {**self.notes, "sha256": None}:
             raise BadInput(f"{self.folder} was prepared again since it was opened; open it again.")
-        here = self.folder / "sequences" / name
-        values, mask = np.load(here / "values.npy", mmap_mode="r"), np.load(here / "mask.npy", mmap_mode="r")
-        features = np.load(self.folder / "features.npy", mmap_mode="r")
+        here, steps = self.folder / "sequences" / name, (len(self), representation.n_points)
+        values = _array_of(here / "values.npy", (*steps, 2), np.float32)
+        mask = _array_of(here / "mask.npy", steps, np.bool_)
+        features = _array_of(self.folder / "features.npy", (len(self), len(FEATURES)), np.float64)
         take = np.arange(len(self)) if rows is None else rows
         source_id = self.stars["source_id"].to_numpy(np.int64)[take]
         return Sequences(values[take], mask[take], features[take], source_id, representation)
@@ -162,6 +170,39 @@ class Dataset:
         return found
 
 
+def _tables_of(folder: Path, notes: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The star table and the cut flow of a data-set folder.
+
+    Raises
+    ------
+    BadFile
+        if one is absent or was changed since; names it.
+    """
+    path = folder / "stars.parquet"
+    try:
+        if digest_of(path) != notes["stars_sha256"]:
+            raise BadFile(f"{path} was changed since photfeh wrote it; prepare the data set again.")
+        stars = pd.read_parquet(path)
+        path = folder / "cut_flow.csv"
+        return stars, pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        said = str(error).splitlines() or [type(error).__name__]
+        raise BadFile(f"{path} cannot be read ({said[0].rstrip('.')}); prepare the data set again.") from error
+
+
+def _array_of(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """A memory map of an array whose shape and kind are known."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError) as error:
+        said = str(error).splitlines() or [type(error).__name__]
+        raise BadFile(f"{path} cannot be read ({said[0].rstrip('.')}); prepare the data set again.") from error
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.dtype(dtype):
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "no single array"
+        raise BadFile(f"{path} holds {found}, not {np.dtype(dtype)} {shape}; prepare the data set again.")
+    return array
+
+
 class DatasetWriter:
     """Fills a data-set folder chunk by chunk; what an interrupted call has measured is taken if nothing changed.
 
@@ -176,10 +217,19 @@ class DatasetWriter:
         All stars, in the order of the rows.
     representations : dict
         Name -> settings.
+    overwrite : bool
+        Take a folder that holds a data set or something else; files that are not of a data set stay.
     """
 
-    def __init__(self, folder: str | Path, source_id: IntArray, representations: dict[str, Representation]) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        source_id: IntArray,
+        representations: dict[str, Representation],
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self.folder, self._overwrite = Path(folder), overwrite
         self.source_id = source_id
         self.representations = representations
         self.parts = Parts(self.folder / "parts")
@@ -191,6 +241,7 @@ class DatasetWriter:
         self._refuse_what_is_not_ours()
         with ExitStack() as stack:
             stack.enter_context(self.parts.claim())
+            (self.folder / "dataset.json").unlink(missing_ok=True)  # from here on it is unfinished
             self._flusher = stack.enter_context(ThreadPoolExecutor(1))
             self._open_arrays()
             self._stack = stack.pop_all()
@@ -230,11 +281,11 @@ class DatasetWriter:
             "representations": {name: r.to_dict() for name, r in self.representations.items()},
             "features": list(FEATURES),
             "n_stars": len(stars),
-            "stars_sha256": hashlib.sha256((self.folder / "stars.parquet").read_bytes()).hexdigest(),
+            "stars_sha256": digest_of(self.folder / "stars.parquet"),
             **notes,
         }
         self.parts.finish(self._asked, self._made)
-        write_json(self.folder / "dataset.json", content)
+        write_sealed(self.folder / "dataset.json", content)
         self.parts.clear()
         (self.parts.folder / "layout.json").unlink(missing_ok=True)
         return Dataset.open(self.folder)
@@ -259,10 +310,14 @@ class DatasetWriter:
 
     # ------------------------------------------------------------------ inside
     def _refuse_what_is_not_ours(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise BadInput(f"{self.folder} is a file; name a folder for --output.")
+        if self._overwrite:
+            return
         if (self.folder / "dataset.json").exists():
-            raise BadInput(f"{self.folder} already holds a data set; name another --output or remove that folder.")
+            raise BadInput(f"{self.folder} already holds a data set; name another --output, or say --overwrite.")
         if self.folder.exists() and any(self.folder.iterdir()) and not self.parts.exists():
-            raise BadInput(f"{self.folder} is not empty and not a data set; name another --output.")
+            raise BadInput(f"{self.folder} is not empty and not a data set; name another --output, or say --overwrite.")
 
     def _open_arrays(self) -> None:
         """The arrays of an earlier call if they are for the same stars and shapes; else fresh ones and no parts."""
@@ -294,15 +349,18 @@ class DatasetWriter:
         if resumed and path.exists():
             return np.load(path, mmap_mode="r+")  # type: ignore[no-any-return]
         path.parent.mkdir(parents=True, exist_ok=True)
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        _allocate(path)
+        path.unlink(missing_ok=True)  # not cut short under a process that reads it
+        with naming(path):
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+            _allocate(path)
         if fill != 0:
             array[:] = fill
         return array
 
     def _keep(self, key: Key, rows: IntArray, table: pd.DataFrame) -> None:
         for path in self._files:
-            flush(path)
+            with naming(path):
+                flush(path)
         with self.parts.writing(key) as part:
             table.to_parquet(part / "stars.parquet")
             np.save(part / "rows.npy", rows)
@@ -316,6 +374,14 @@ class DatasetWriter:
 
 def _allocate(path: Path) -> None:
     """Claim the disk space of a sparse file now: a full disk is an error here, and a killed process on later access."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        for begin in range(0, size, _BLOCK):
+            # the same bytes written back: what is sparse becomes zeros on the disk
+            file.seek(begin)
+            block = file.read(_BLOCK)
+            file.seek(begin)
+            file.write(block)

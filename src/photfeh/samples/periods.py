@@ -21,6 +21,7 @@ __all__ = [
     "PERIOD_SOURCES",
     "Periods",
     "check_period_setting",
+    "check_period_word",
     "last_digit",
     "periods_in_limits",
     "settle_periods",
@@ -52,6 +53,12 @@ _MOST_DECIMALS = 8
 _COARSEST = 0.1  # d: a period without any decimal cannot be refined, only replaced
 
 
+def check_period_word(periods: str) -> None:
+    """Raise UnknownName unless this is a setting of :data:`Periods`."""
+    if periods not in get_args(Periods):
+        raise UnknownName("setting of periods", periods, get_args(Periods))
+
+
 def check_period_setting(curves: LightCurves, stars: pd.DataFrame, periods: str) -> None:
     """Whether these curves can be measured with these periods.
 
@@ -64,8 +71,7 @@ def check_period_setting(curves: LightCurves, stars: pd.DataFrame, periods: str)
     UnknownName
         if ``periods`` is no such setting.
     """
-    if periods not in get_args(Periods):
-        raise UnknownName("setting of periods", periods, get_args(Periods))
+    check_period_word(periods)
     if curves.folded and "period" not in stars.columns:
         raise MissingColumn(
             "period",

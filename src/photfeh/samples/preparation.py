@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core.cache import Key
-from photfeh.core.errors import BadInput
+from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.lightcurves import LightCurves
+from photfeh.core.outputs import keep_inputs
 from photfeh.core.stars import COLUMNS
+from photfeh.core.startypes import RR_LYRAE, classify_type
 from photfeh.core.threads import limited
 from photfeh.core.types import IntArray
 from photfeh.readers import read_stars
@@ -22,7 +24,7 @@ from photfeh.readers.startables import stars_of
 from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.dataset import Dataset, DatasetWriter
 from photfeh.samples.measure import measure
-from photfeh.samples.periods import Periods, check_period_setting
+from photfeh.samples.periods import Periods, check_period_setting, check_period_word
 from photfeh.samples.selection import Cut, add_labels, apply_cuts, get_cuts
 from photfeh.samples.sequences import REPRESENTATIONS, Representation, build_sequences
 
@@ -36,6 +38,7 @@ TRUTHS: dict[str, str] = {
 """What the labels are, unless the caller says it better. A label of the first kind is computed from the period and
 phi31 of the very curve that the models see: scores tell how well phi31 is recovered, not how accurate [Fe/H] is."""
 
+_SUBTYPES = sorted({*RR_LYRAE.values()} - {"RR"})
 Progress = Callable[[int, int], None]
 
 
@@ -59,6 +62,7 @@ def prepare(
     columns: Mapping[str, str] | None = None,
     id_column: str | None = None,
     threads: int | None = None,
+    overwrite: bool = False,
     stars_per_chunk: int = 10_000,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -99,6 +103,8 @@ def prepare(
         Star table, its file, or source_ids that never enter the sample, such as stars kept for a test.
     threads : int, optional
         Most threads that work at the same time; no result depends on it. Default: one a core.
+    overwrite : bool
+        Take an ``output`` that holds a data set or something else; files that are not of a data set stay.
     progress : callable, optional
         Called with (stars done, stars in all).
 
@@ -107,6 +113,12 @@ def prepare(
     BadInput
         (and its subclasses) for input that cannot be used; single bad stars are flagged instead.
     """
+    keep_inputs(output, (epochs, stars, exclude))
+    check_period_word(periods)
+    types = [_subtype(kind) for kind in types]
+    assume_type = None if assume_type is None else _subtype(assume_type)
+    if not types:
+        raise BadInput(f"no type enters the sample; name some of {', '.join(_SUBTYPES)}.")
     chosen_band = band or (epochs.band if isinstance(epochs, LightCurves) else "G")
     named: dict[str, Any] = {"columns": columns, "id_column": id_column}
     table = stars_of(epochs, stars, band=chosen_band, **named)
@@ -141,7 +153,7 @@ def prepare(
             "not one source_id of the star table occurs in the light curves; check that both name the same stars "
             f"(table: {table['source_id'].iloc[0]} ...)."
         )
-    with limited(threads), DatasetWriter(output, source_id, settings) as writer:
+    with limited(threads), DatasetWriter(output, source_id, settings, overwrite=overwrite) as writer:
         done = 0
         for chunk in chain([first], chunks):
             _measure_chunk(writer, chunk, periods)
@@ -160,6 +172,14 @@ def prepare(
         return writer.finish(measured, cut_flow, {"recipe": recipe, "truth": kind})
 
 
+def _subtype(name: str) -> str:
+    """The canonical name of a subtype of RR Lyrae, however it is written."""
+    canonical = classify_type(name)[1]
+    if canonical not in _SUBTYPES:
+        raise UnknownName("type of RR Lyrae", name, _SUBTYPES)
+    return canonical
+
+
 def _rehearse(table: pd.DataFrame, labels: str, cuts: Sequence[Cut], types: Sequence[str], band: str) -> None:
     """Label and cut no stars at all, so that what cannot be done is known before the first star is measured."""
     nobody = table.iloc[:0]
@@ -171,6 +191,8 @@ def _representations(
     kinds: Sequence[str], band: str, n_points: int | Mapping[str, int], alignment: str, smoother: str
 ) -> dict[str, Representation]:
     """Settings by name."""
+    if not kinds:
+        raise BadInput(f"no representation is asked for; name some of {', '.join(REPRESENTATIONS)}.")
     points = dict.fromkeys(kinds, n_points) if isinstance(n_points, int) else n_points
     if set(points) != set(kinds):
         raise BadInput(f"n_points is for {', '.join(points)}, but the representations are {', '.join(kinds)}.")

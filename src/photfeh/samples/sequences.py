@@ -22,6 +22,7 @@ __all__ = [
     "Representation",
     "Sequences",
     "build_sequences",
+    "plain_star",
     "shape_features",
 ]
 
@@ -47,6 +48,9 @@ _FROM_TABLE = (
 )
 FEATURES = (*SHAPE_FEATURES, *_FROM_TABLE, "is_rrc")
 """Columns of ``Sequences.features``."""
+
+
+_MOST_POINTS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +84,8 @@ class Representation:
             if value not in known:
                 raise UnknownName("representation setting", str(value), known)
         get_band(self.band)
-        if self.n_points < 8:
-            raise BadInput(f"n_points must be at least 8, found {self.n_points}.")
+        if not isinstance(self.n_points, int) or not 8 <= self.n_points <= _MOST_POINTS:
+            raise BadInput(f"n_points must be from 8 to {_MOST_POINTS:,}, found {self.n_points}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain settings for JSON."""
@@ -183,6 +187,23 @@ def build_sequences(measured: Measurement, representation: Representation, *, an
     values[..., 0], values[..., 1] = np.where(mask, y, 0.0), np.where(mask, x * np.nan_to_num(period)[:, None], 0.0)
     features = frozen(_features(measured))
     return Sequences(frozen(values), frozen(mask), features, curves.source_id, representation)
+
+
+def plain_star(representation: Representation) -> Sequences:
+    """One RRab without noise, period 0.55 d, in closed form: to try out whether a model can predict at all."""
+    n = representation.n_points
+    phase = np.arange(n) / n
+    mag = 0.3 * np.cos(2 * np.pi * phase) + 0.12 * np.cos(4 * np.pi * phase + 2.4)
+    mag = mag if representation.kind == "spline" else mag + 16.0
+    features = np.zeros((1, len(FEATURES)))
+    known = {
+        "period": 0.55, "amplitude1": 0.3, "cos2": -0.29, "sin2": 0.27, "phi31": 2.0, "phi31_error": 0.05, "a2": 0.12,
+        "a2_error": 0.01, "n_epochs": 40.0, "max_gap": 0.1, "scatter": 0.01, "peak_to_peak": 0.8, "zero_point": 16.0,
+    }  # fmt: skip
+    for name, value in known.items():
+        features[0, FEATURES.index(name)] = value
+    values = np.stack([mag, 0.55 * phase], axis=1).astype(np.float32)[None]
+    return Sequences(values, np.ones((1, n), bool), features, np.zeros(1, np.int64), representation)
 
 
 def shape_features(

@@ -12,7 +12,7 @@ from scipy.stats import gaussian_kde
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.types import FloatArray
 
-__all__ = ["WEIGHTINGS", "DensityWeights", "evaluation_weights"]
+__all__ = ["WEIGHTINGS", "DensityWeights", "check_weighting", "evaluation_weights"]
 
 
 def _founding(density: FloatArray, feh_error: FloatArray) -> FloatArray:
@@ -46,6 +46,12 @@ WEIGHTINGS: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
 """Weight as a function of the clipped density and the label error, by name."""
 
 
+def check_weighting(kind: str) -> None:
+    """Raise UnknownName unless ``kind`` is a name of :data:`WEIGHTINGS`."""
+    if kind not in WEIGHTINGS:
+        raise UnknownName("weighting", kind, WEIGHTINGS)
+
+
 @dataclass
 class DensityWeights:
     """Weights from a Gaussian kernel density estimate (Scott's rule) of the training [Fe/H].
@@ -69,8 +75,7 @@ class DensityWeights:
         BadInput
             if there are fewer than three distinct labels.
         """
-        if self.kind not in WEIGHTINGS:
-            raise UnknownName("weighting", self.kind, WEIGHTINGS)
+        check_weighting(self.kind)
         self.labels_ = np.asarray(feh, np.float64)
         if len(np.unique(self.labels_)) < 3:
             raise BadInput(f"density weights need at least 3 distinct labels, found {len(np.unique(self.labels_))}.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photfeh.core.errors import BadInput
+from photfeh.core.files import naming
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.samples.relations import RELATIONS
@@ -183,12 +185,17 @@ def write_simulation(
                     for path, table in zip(unfinished, tables, strict=True)
                 ]
             for writer, table in zip(writers, tables, strict=True):
-                writer.write_table(table)
+                with naming(folder):
+                    writer.write_table(table)
+        for writer, path, name in zip(writers, unfinished, names, strict=True):
+            with naming(folder):
+                writer.close()
+            path.replace(folder / name)
     finally:
-        for writer in writers:
-            writer.close()
-    for path, name in zip(unfinished, names, strict=True):
-        path.replace(folder / name)
+        for writer, path in zip(writers, unfinished, strict=False):
+            with suppress(OSError):  # on a full disk even closing fails
+                writer.close()
+            path.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------- one block after another

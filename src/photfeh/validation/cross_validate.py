@@ -11,11 +11,13 @@ import pandas as pd
 
 from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
+from photfeh.core.outputs import keep_inputs, own_folder
 from photfeh.models.registry import create_model
 from photfeh.samples.dataset import Dataset
+from photfeh.samples.weights import check_weighting
 from photfeh.validation.fitting import Labelled, Task, fit_key, run_tasks
 from photfeh.validation.run import Part, Run, RunWriter
-from photfeh.validation.splits import Protocol, Split, make_splits, thinned
+from photfeh.validation.splits import Protocol, Split, check_fraction, make_splits, thinned
 
 __all__ = ["learning_curve", "validate"]
 
@@ -36,6 +38,7 @@ def validate(
     seed: int = 0,
     train_fraction: float = 1.0,
     jobs: int = 1,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Cross-validate models on the sample of a data set.
@@ -59,18 +62,24 @@ def validate(
     jobs
         Processes that fit at the same time, each with its share of the processors. Small networks gain most: one fit
         keeps no more than one core busy.
+    overwrite
+        Take an ``output`` that holds another run or something else; files that are not of a run stay.
     progress
         Called with (what, done, all) after each part.
 
     Raises
     ------
     UnknownName, BadInput
-        before any work, for names that do not exist, an empty sample, or models that can read none of the
+        before any work, for names and values that do not exist, an empty sample, or models that can read none of the
         representations. A model that fails during the work does not stop the others; it is listed in
         ``Run.failures``.
+    FitFailed
+        if not a single fit succeeded.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     params = params or {}
+    keep_inputs(output, (dataset.folder,), beside=False)
+    _check_settings(models, representations, params, weighting, jobs)
     kinds = {name: dataset.representation(name).to_dict() for name in representations}
     pairs = _readable_pairs(models, representations, params)
     sample = dataset.stars.iloc[dataset.sample]
@@ -86,7 +95,7 @@ def validate(
     }  # fmt: skip
     chosen = {name: params.get(name, {}) for name in models}
     contents = {kind: Labelled.of(dataset, kind).content for kind in {kind for _, kind in pairs}}
-    with RunWriter(output, recipe) as writer:
+    with RunWriter(output, recipe, overwrite=overwrite) as writer:
         tasks, count = [], len(pairs) * len(splits)
         for name, kind in pairs:
             for split in splits:
@@ -106,6 +115,7 @@ def learning_curve(
     output: str | Path,
     *,
     fractions: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
+    overwrite: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> pd.DataFrame:
@@ -117,6 +127,8 @@ def learning_curve(
         As for :func:`validate`; ``output`` gets one run folder a fraction, each resumable.
     fractions
         Of the stars outside the scored fold; smaller parts lie within larger ones. The scored stars stay the same.
+    overwrite
+        Take an ``output`` that holds something else; files that are not of a learning curve stay.
     options
         Further arguments of :func:`validate`.
 
@@ -127,15 +139,21 @@ def learning_curve(
         ``representation``, ``repeat``, ``fold``, ``rmse`` [dex] of the scored fold.
     """
     tables: list[pd.DataFrame] = []
-    for fraction in sorted(fractions):
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    for fraction in fractions:
+        check_fraction(fraction)
+    if not fractions:
+        raise BadInput("a learning curve needs at least one fraction of the training stars.")
+    folder = own_folder(output, "learning-curve", inputs=(dataset.folder,), overwrite=overwrite)
+    for fraction in sorted(set(fractions)):
 
         def report(what: str, done: int, total: int, fraction: float = fraction) -> None:
             if progress is not None:
                 before, every = len(tables) * total, len(fractions) * total
                 progress(f"{fraction:g} of the stars, {what}", before + done, every)
 
-        folder = Path(output) / f"fraction-{fraction:g}"
-        run = validate(dataset, folder, train_fraction=fraction, progress=report, **options)
+        here = folder / f"fraction-{fraction:g}"
+        run = validate(dataset, here, train_fraction=fraction, overwrite=overwrite, progress=report, **options)
         keys = ["model", "representation", "repeat", "fold"]
         used = run.out_of_fold[run.out_of_fold["part"] != "score"].groupby(keys).size()
         squares = run.score.assign(square=(run.score["feh_pred"] - run.score["feh_true"]) ** 2)
@@ -143,6 +161,24 @@ def learning_curve(
         table = rmse.rename("rmse").reset_index().assign(fraction=fraction, n_train=float(used.mean()))
         tables.append(table[["fraction", "n_train", *keys, "rmse"]])
     return pd.concat(tables, ignore_index=True)
+
+
+def _check_settings(
+    models: Sequence[str],
+    representations: Sequence[str],
+    params: Mapping[str, Mapping[str, Any]],
+    weighting: str,
+    jobs: int,
+) -> None:
+    """What can be known as wrong before any fit."""
+    if not models or not representations:
+        raise BadInput("name at least one model and one representation.")
+    strangers = sorted(set(params) - set(models))
+    if strangers:
+        raise BadInput(f"parameters are given for {', '.join(strangers)}, but the models are {', '.join(models)}.")
+    check_weighting(weighting)
+    if jobs < 1:
+        raise BadInput(f"jobs must be at least 1, found {jobs}.")
 
 
 def _readable_pairs(

@@ -28,7 +28,10 @@ from photfeh.samples.weights import DensityWeights, evaluation_weights
 from photfeh.validation.run import Part, write_failure, write_fit
 from photfeh.validation.splits import Split
 
-__all__ = ["Fitted", "Labelled", "Task", "fit_key", "fit_split", "run_tasks"]
+FIT_ERRORS = (PhotfehError, ArithmeticError, ValueError, RuntimeError)
+"""What a fit may end with that is no mistake of the program: it is written down as failed."""
+
+__all__ = ["FIT_ERRORS", "Fitted", "Labelled", "Task", "fit_key", "fit_split", "run_tasks"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +148,7 @@ class Task:
 
 
 def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Part]:
-    """Fit the tasks, ``jobs`` at a time, and name each one's part when it is written; without order if jobs > 1.
-
-    Raises
-    ------
-    BadInput
-        if ``jobs`` is not positive.
-    """
-    if jobs < 1:
-        raise BadInput(f"jobs must be at least 1, found {jobs}.")
+    """Fit the tasks, ``jobs`` at a time, and name each one's part when it is written; without order if jobs > 1."""
     if jobs == 1 or len(tasks) < 2:
         for task in tasks:
             _run_part(str(dataset.folder), task)
@@ -216,7 +211,7 @@ def _run_part(folder: str, task: Task) -> None:
         table = _predictions(part, fitted, data, split)
         history = pd.DataFrame(getattr(fitted.model, "history_", []))
         seconds = (fitted.seconds, time.perf_counter() - started)
-    except (PhotfehError, ArithmeticError, ValueError, RuntimeError) as error:
+    except FIT_ERRORS as error:
         write_failure(task.parts, task.key, error)
         return
     write_fit(task.parts, task.key, part, table, history, seconds, fitted.model.notes_)

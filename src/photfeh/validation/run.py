@@ -19,16 +19,20 @@ import pandas as pd
 import tomli_w
 
 from photfeh.core.cache import Key, Parts
-from photfeh.core.errors import BadFile, BadInput
-from photfeh.core.files import read_json, remove_folder, write_json, write_text, written
+from photfeh.core.errors import BadFile, BadInput, FitFailed
+from photfeh.core.files import digest_of, read_json, read_sealed, write_json, write_sealed, write_text, written
 from photfeh.core.fingerprint import fingerprint
 from photfeh.validation.metrics import metrics_table
 
 __all__ = ["Part", "Run", "RunWriter", "environment", "write_failure", "write_fit"]
 
-_FORMAT = 2
+_FORMAT = 3
 _FINISHED, _FAILED = "run.json", "failed.json"
 _TABLES = ("out_of_fold", "history")
+_FILES = (
+    *("out_of_fold.parquet", "history.parquet", "timings.csv", "metrics.csv", "failures.csv"),
+    *("config.toml", "environment.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -73,35 +77,39 @@ class Run:
         Raises
         ------
         BadFile
-            if it holds no finished run, or one of another format.
+            if it holds no finished run, one of another format, or a file that was changed since; names the file.
         """
-        import tomllib
-
         folder = Path(folder)
-        mark = read_json(folder / _FINISHED)
-        if not isinstance(mark, dict):
+        if not (folder / _FINISHED).is_file():
             what = "holds no finished run" if (folder / "config.toml").is_file() else "is not a run"
             raise BadFile(f"{folder} {what} (no {_FINISHED}); run `photfeh validate` again.")
-        if mark.get("format") != _FORMAT:
-            raise BadFile(
-                f"{folder} is a run of format {mark.get('format')}, this version of photfeh reads {_FORMAT}: "
-                "validate again into another folder."
-            )
-        return cls(
-            folder,
-            pd.read_parquet(folder / "out_of_fold.parquet"),
-            pd.read_parquet(folder / "history.parquet"),
-            pd.read_csv(folder / "timings.csv"),
-            pd.read_csv(folder / "metrics.csv"),
-            pd.read_csv(folder / "failures.csv"),
-            tomllib.loads((folder / "config.toml").read_text(encoding="utf-8")),
-            json.loads((folder / "environment.json").read_text(encoding="utf-8")),
+        mark = read_sealed(
+            folder / _FINISHED, what="a run", number=_FORMAT, remedy="validate again into another folder"
         )
+        return cls(folder, *(_content(folder / name, mark.get("files")) for name in _FILES))
 
     @property
     def score(self) -> pd.DataFrame:
         """The rows of the scored parts."""
         return self.out_of_fold[self.out_of_fold["part"] == "score"]
+
+
+def _content(path: Path, digests: Any) -> Any:
+    """A table or the settings in a file of a finished run, which must be as it was written."""
+    import tomllib
+
+    try:
+        if digest_of(path) != digests[path.name]:
+            raise BadFile(f"{path} was changed since photfeh wrote it; validate again into another folder.")
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix == ".csv":
+            return pd.read_csv(path)
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        said = str(error).splitlines() or [type(error).__name__]
+        raise BadFile(f"{path} cannot be read ({said[0].rstrip('.')}); validate again into another folder.") from error
 
 
 class RunWriter:
@@ -117,8 +125,8 @@ class RunWriter:
         if another process is filling it.
     """
 
-    def __init__(self, folder: str | Path, config: dict[str, Any]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, config: dict[str, Any], *, overwrite: bool = False) -> None:
+        self.folder, self._overwrite = Path(folder), overwrite
         self.parts = Parts(self.folder / "parts")
         self._config = config
         self._asked: dict[Key, Part] = {}
@@ -127,12 +135,13 @@ class RunWriter:
     def __enter__(self) -> RunWriter:
         text = tomli_w.dumps(_plain(self._config))
         note = self.folder / "config.toml"
-        if note.exists() and _resumable(note.read_text(encoding="utf-8")) != _resumable(text):
-            raise BadInput(
-                f"{self.folder} holds a run with other settings; name another --output or remove that folder."
-            )
-        if not note.exists() and self.folder.exists() and any(self.folder.iterdir()) and not self.parts.exists():
-            raise BadInput(f"{self.folder} is not empty and not a run; name another --output.")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise BadInput(f"{self.folder} is a file; name a folder for --output.")
+        ours = (self.folder / _FINISHED).exists() or self.parts.exists()
+        if ours and not self._overwrite and note.exists() and _resumable(note) != _resumable(text):
+            raise BadInput(f"{self.folder} holds a run with other settings; name another --output, or say --overwrite.")
+        if not ours and not self._overwrite and self.folder.exists() and any(self.folder.iterdir()):
+            raise BadInput(f"{self.folder} is not empty and not a run; name another --output, or say --overwrite.")
         with ExitStack() as stack:
             stack.enter_context(self.parts.claim())
             # from here on the tables of an earlier call are not those of this one
@@ -156,13 +165,13 @@ class RunWriter:
 
         Raises
         ------
-        BadInput
+        FitFailed
             if not a single fit succeeded.
         """
         good = [path for path in map(self.parts.find, self._asked) if path is not None]
         failures = self._failures()
         if not good:
-            raise BadInput(f"no model could be fitted; first reason: {failures['reason'].iloc[0]}")
+            raise FitFailed(f"no model could be fitted; first reason: {failures['reason'].iloc[0]}")
         tables = {name: [pd.read_parquet(path / f"{name}.parquet") for path in good] for name in _TABLES}
         out_of_fold = pd.concat(tables["out_of_fold"], ignore_index=True)
         history = pd.concat([t for t in tables["history"] if len(t)] or tables["history"][:1], ignore_index=True)
@@ -175,19 +184,25 @@ class RunWriter:
             write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
         write_json(self.folder / "environment.json", environment())
         self.parts.finish(self._asked, len(self._asked) - self._reused)
-        write_json(self.folder / _FINISHED, {"format": _FORMAT, "parts": [path.name for path in good]})
+        digests = {name: digest_of(self.folder / name) for name in _FILES}
+        made = {"format": _FORMAT, "parts": [path.name for path in good], "files": digests}
+        write_sealed(self.folder / _FINISHED, made)
         return Run.open(self.folder)
 
     def _failures(self) -> pd.DataFrame:
         """What failed in this call; the tracebacks go into ``failures``, one file a fit."""
-        remove_folder(self.folder / "failures")
+        told = self.folder / "failures"
+        for old in told.glob("*__fold*.txt"):
+            old.unlink()
+        if told.is_dir() and not any(told.iterdir()):
+            told.rmdir()
         rows = []
         for key, part in self._asked.items():
             said = read_json(self.parts.workspace(key) / _FAILED)
             if self.parts.find(key) is None:
                 said = said or {"reason": "not fitted", "traceback": ""}
                 rows.append(vars(part) | {"reason": said["reason"]})
-                write_text(self.folder / "failures" / f"{part.name}.txt", said["traceback"])
+                write_text(told / f"{part.name}.txt", said["traceback"])
         return pd.DataFrame(rows, columns=["model", "representation", "repeat", "fold", "reason"])
 
 
@@ -236,13 +251,18 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _resumable(text: str) -> str:
-    """The settings that a resumed run must share: all but the lists of models and representations, which may grow."""
+def _resumable(config: str | Path) -> str | None:
+    """The settings that a resumed run must share: all but the lists of models and representations, which may grow.
+
+    None for a file that holds no such settings.
+    """
     import tomllib
 
-    config = tomllib.loads(text)
-    shared = {name: config[name] for name in ("dataset", "validation")}
-    return fingerprint(shared)
+    try:
+        content = tomllib.loads(config.read_text(encoding="utf-8") if isinstance(config, Path) else config)
+        return fingerprint({name: content[name] for name in ("dataset", "validation")})
+    except (ValueError, KeyError):
+        return None
 
 
 def _plain(value: Any) -> Any:

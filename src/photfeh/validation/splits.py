@@ -13,7 +13,7 @@ from photfeh.core.arrays import owned
 from photfeh.core.errors import BadInput
 from photfeh.core.types import IntArray
 
-__all__ = ["Protocol", "Split", "make_splits", "stratified_folds", "thinned"]
+__all__ = ["Protocol", "Split", "check_fraction", "check_seed", "make_splits", "stratified_folds", "thinned"]
 
 Protocol = Literal["nested", "paper"]
 
@@ -37,6 +37,18 @@ class Split:
     def __post_init__(self) -> None:
         for name in ("train", "tune", "score"):
             object.__setattr__(self, name, owned(getattr(self, name), np.int64))
+
+
+def check_seed(seed: int) -> None:
+    """Raise BadInput unless every generator takes this seed, and those that are counted up from it."""
+    if not 0 <= seed < 2**31:
+        raise BadInput(f"a seed must be a whole number from 0 to {2**31 - 1}, found {seed}.")
+
+
+def check_fraction(fraction: float) -> None:
+    """Raise BadInput unless a part of the training stars is within (0, 1]."""
+    if not 0.0 < fraction <= 1.0:
+        raise BadInput(f"the fraction of training stars must be above 0 and at most 1, found {fraction}.")
 
 
 def stratified_folds(feh: npt.ArrayLike, n_folds: int, seed: int) -> IntArray:
@@ -84,6 +96,9 @@ def make_splits(
         if given folds and ``repeats`` > 1 are asked for together, or the protocol is unknown.
     """
     values = np.asarray(feh, np.float64)
+    check_seed(seed)
+    if repeats < 1:
+        raise BadInput(f"repeats must be at least 1, found {repeats}.")
     if protocol not in ("nested", "paper"):
         raise BadInput(f"unknown protocol {protocol!r}; known: nested, paper.")
     if folds is not None and repeats != 1:
@@ -109,8 +124,7 @@ def thinned(split: Split, fraction: float, seed: int) -> Split:
     BadInput
         if the fraction is not within (0, 1], or leaves a part without a star.
     """
-    if not 0.0 < fraction <= 1.0:
-        raise BadInput(f"the fraction of training stars must be above 0 and at most 1, found {fraction}.")
+    check_fraction(fraction)
     if fraction == 1.0:
         return split
     rng = np.random.default_rng([seed, split.repeat, split.fold])

@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from photfeh.core.files import write_text
 from photfeh.report.page.blocks import Section
 from photfeh.report.page.data import TRUTH_NOTES, ReportData
 from photfeh.report.page.explorer import score_predictions
@@ -29,8 +30,7 @@ PAPER_NOTE = (
 def write_report(data: ReportData, path: str | Path) -> Path:
     """Write the report and return its path; folders on the way are made. Equal data give equal bytes."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(data), encoding="utf-8")
+    write_text(path, render(data))
     return path
 
 
