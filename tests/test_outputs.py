@@ -173,6 +173,8 @@ def test_parquet_holds_a_votable_of_its_columns(tmp_path):
     assert b"<DATA" not in text
     assert text.startswith(b"<?xml")
     check_votable(text)
+    whole = made().drop(columns=["field", "count"])  # astropy 8 stumbles over missing text and integers
+    path = written(tmp_path, ".parquet", whole)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = Table.read(path, format="parquet.votable")  # astropy's own reader of the convention

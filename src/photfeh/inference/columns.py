@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from photfeh.core.errors import BadInput, MissingColumn
@@ -67,15 +68,15 @@ FULL_COLUMNS: dict[str, OutputColumn] = {
 
 def full_columns(measured: pd.DataFrame) -> pd.DataFrame:
     """:data:`FULL_COLUMNS` of a measured star table, row by row; what was not measured is NaN or empty."""
-    columns = {}
+    columns: dict[str, Any] = {}
     for name, column in FULL_COLUMNS.items():
         if column.dtype == "text":
             columns[name] = measured[name].astype(object).where(measured[name].notna(), "").astype(str)
         elif name in measured.columns:
-            columns[name] = measured[name].astype(column.dtype)
+            columns[name] = measured[name].to_numpy(np.dtype(column.dtype))
         else:
-            columns[name] = pd.Series(float("nan"), index=measured.index)
-    return pd.DataFrame(columns)
+            columns[name] = np.full(len(measured), np.nan)
+    return pd.DataFrame(columns, index=measured.index)
 
 
 def kept_name(name: str) -> str:

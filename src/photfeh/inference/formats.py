@@ -58,12 +58,14 @@ def _write_parquet(table: pd.DataFrame, columns: Columns, about: About, path: Pa
     text = io.BytesIO()
     with _foreign_units():
         _votable(table.iloc[:0], columns, about).to_xml(text)
-    extra = {
+    extra: dict[str | bytes, str | bytes] = {
         MARK: json.dumps(about, default=str),
         "IVOA.VOTable-Parquet.version": "1.0",
         "IVOA.VOTable-Parquet.content": text.getvalue(),
     }
-    pandas = {b"pandas": pa.Schema.from_pandas(table, preserve_index=False).metadata[b"pandas"]}
+    pandas: dict[str | bytes, str | bytes] = {
+        b"pandas": pa.Schema.from_pandas(table, preserve_index=False).metadata[b"pandas"]
+    }
     pq.write_table(arrow.replace_schema_metadata({**pandas, **extra}), path, compression="zstd")
 
 
@@ -218,10 +220,10 @@ def _plain(series: pd.Series) -> tuple[Any, Any]:
     if _is_text(series):
         texts = ["" if gone else str(entry) for entry, gone in zip(series, missing, strict=True)]
         return np.array(texts, dtype=str), missing
+    kind: Any = getattr(series.dtype, "numpy_dtype", series.dtype)
     if pd.api.types.is_float_dtype(series):
-        values = series.to_numpy(np.dtype(getattr(series.dtype, "numpy_dtype", series.dtype)), na_value=np.nan)
+        values = series.to_numpy(kind, na_value=np.nan)
         return values.astype(np.float32) if values.dtype == np.float16 else values, np.zeros(len(series), bool)
-    kind = np.dtype(getattr(series.dtype, "numpy_dtype", series.dtype))
     return series.fillna(kind.type(0)).to_numpy(kind) if missing.any() else series.to_numpy(kind), missing
 
 
