@@ -1,8 +1,8 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
-:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is
-cheap; each name is loaded when first used.
+:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`evaluate`, :func:`plot_star`, :func:`simulate`,
+:func:`demo`. Importing the package is cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ __all__ = [
     "compare",
     "create_model",
     "demo",
+    "evaluate",
     "learning_curve",
     "list_models",
     "load",
+    "plot_star",
     "predict",
     "prepare",
     "read_lightcurves",
+    "read_predictions",
     "read_stars",
     "simulate",
     "train",
@@ -45,12 +48,15 @@ _HOME = {
     "compare": "validation.comparison",
     "create_model": "models.registry",
     "demo": "demonstration",
+    "evaluate": "inference.evaluation",
     "learning_curve": "validation.cross_validate",
     "list_models": "models.registry",
     "load": "inference.prediction",
+    "plot_star": "report.star",
     "predict": "inference.prediction",
     "prepare": "samples.preparation",
     "read_lightcurves": "readers",
+    "read_predictions": "inference.output",
     "read_stars": "readers",
     "simulate": "simulation.survey",
     "train": "inference.training",
@@ -62,10 +68,13 @@ if TYPE_CHECKING:
     from photfeh.core.lightcurves import LightCurves
     from photfeh.demonstration import demo
     from photfeh.inference.ensemble import Ensemble
+    from photfeh.inference.evaluation import evaluate
+    from photfeh.inference.output import read_predictions
     from photfeh.inference.prediction import load, predict
     from photfeh.inference.training import train
     from photfeh.models.registry import create_model, list_models
     from photfeh.readers import read_lightcurves, read_stars
+    from photfeh.report.star import plot_star
     from photfeh.samples.dataset import Dataset
     from photfeh.samples.preparation import prepare
     from photfeh.samples.sequences import Representation, Sequences

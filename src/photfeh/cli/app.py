@@ -17,6 +17,7 @@ from photfeh.cli.laboratory import compare, learning_curve, validate
 from photfeh.cli.models import models, train
 from photfeh.cli.prediction import predict
 from photfeh.cli.samples import demo, prepare, simulate
+from photfeh.cli.stars import evaluate, plot
 from photfeh.core.errors import FitFailed, PhotfehError, PhotfehWarning
 
 __all__ = ["app", "main"]
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with honest uncertainties out.",
 )
-for command in (demo, simulate, prepare, validate, compare, learning_curve, train, predict):
+for command in (demo, simulate, prepare, validate, compare, learning_curve, train, predict, evaluate, plot):
     app.command()(command)
 app.add_typer(models, name="models")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from photfeh.cli.console import out, print_flags, progress, roles
+from photfeh.cli.console import names, out, print_flags, progress, roles
 from photfeh.cli.options import Band, Columns, Epochs, IdColumn, Overwrite, Periods, Stars, Threads
 
 __all__ = ["predict"]
@@ -17,7 +17,9 @@ def predict(
     epochs: Epochs,
     stars: Stars = None,
     model: Annotated[str | None, typer.Option(help="Name (see `photfeh models list`) or model folder.")] = None,
-    output: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")] = Path("predictions.parquet"),
+    output: Annotated[Path, typer.Option(help="File to write: .parquet, .fits, .vot, .ecsv or .csv.")] = Path(
+        "predictions.parquet"
+    ),
     band: Band = None,
     any_band: Annotated[
         bool, typer.Option(help="Predict curves in another band than the model's too; they are flagged.")
@@ -29,6 +31,12 @@ def predict(
     columns: Columns = None,
     id_column: IdColumn = None,
     threads: Threads = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Columns of the star table to carry along, separated by commas: ra,dec.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also type, Fourier parameters and what else was measured.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table.
@@ -43,7 +51,8 @@ def predict(
     with progress() as report:
         table = run(
             epochs, stars, model=predictor, output=output, band=band, any_band=any_band, periods=choice,
-            adapt=adapt_intervals, columns=roles(columns), id_column=id_column, threads=threads, overwrite=overwrite,
+            adapt=adapt_intervals, columns=roles(columns), id_column=id_column, threads=threads,
+            keep=names(keep or ""), full=full, overwrite=overwrite,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     good = table["feh"].notna()

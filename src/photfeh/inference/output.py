@@ -1,26 +1,27 @@
-"""Predictions on disk: where they may go, and the tables that say who made them."""
+"""Predictions on disk: where they may go, the tables that say who made them, and how they are read again."""
 
 from __future__ import annotations
 
-import json
+import platform
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from photfeh.core.errors import BadInput
-from photfeh.core.files import write_text, written
+from photfeh.core.errors import BadInput, MissingColumn
+from photfeh.core.files import written
+from photfeh.core.flags import DESCRIPTIONS
 from photfeh.core.outputs import keep_inputs
+from photfeh.core.stars import COLUMNS
+from photfeh.inference.columns import FULL_COLUMNS, PREDICTION_COLUMNS, OutputColumn
+from photfeh.inference.formats import WRITERS, is_ours
+from photfeh.readers.files import read_table
+from photfeh.readers.tables import tidy, to_frame
 
-__all__ = ["check_output", "parts_folder", "write_predictions"]
-
-_MADE_BY = b"photfeh"
-_FIRST = ["source_id", "feh", "feh_error", "feh_lower", "feh_upper", "flag"]
-"""The columns by which a table of text is known as predictions of photfeh."""
+__all__ = ["check_output", "parts_folder", "provenance", "read_predictions", "write_predictions"]
 
 
 def check_output(path: str | Path, *, inputs: Iterable[object] = (), overwrite: bool = False) -> None:
@@ -33,12 +34,12 @@ def check_output(path: str | Path, *, inputs: Iterable[object] = (), overwrite: 
         photfeh did not write and ``overwrite`` is false.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".parquet", ".csv"):
-        raise BadInput(f"cannot write {path}: name a file that ends in .parquet or .csv.")
+    if path.suffix.lower() not in WRITERS:
+        raise BadInput(f"cannot write {path}: name a file that ends in {', '.join(WRITERS)}.")
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name a file to write, such as {path / 'predictions.parquet'}.")
     keep_inputs(path, inputs)
-    if path.exists() and not overwrite and not _ours(path):
+    if path.exists() and not overwrite and not is_ours(path):
         raise BadInput(f"{path} exists and is no table of predictions; name another --output, or say --overwrite.")
 
 
@@ -47,25 +48,75 @@ def parts_folder(output: str | Path) -> Path:
     return Path(output).with_name(Path(output).name + ".parts")
 
 
-def write_predictions(table: pd.DataFrame, path: str | Path, about: Mapping[str, object]) -> None:
-    """Write predictions whole or not at all; a Parquet file says in its metadata who made it, when and with what."""
+def provenance(**about: object) -> dict[str, object]:
+    """Who made a table, when, with which versions, and what the bits of ``flag`` mean, beside what the caller says."""
+    packages = ("numpy", "pandas", "torch", "scikit-learn", "numba", "astropy", "pyarrow")
+    return {
+        "version": version("photfeh"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **about,
+        "flags": {str(int(bit)): text for bit, text in DESCRIPTIONS.items()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def write_predictions(
+    table: pd.DataFrame, path: str | Path, about: Mapping[str, object], *, kept_units: Mapping[str, str] | None = None
+) -> None:
+    """Write predictions whole or not at all, in the format that the suffix names.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns :data:`PREDICTION_COLUMNS`, perhaps :data:`FULL_COLUMNS`, and others that are carried along.
+    path : path
+        Ends in one of :data:`photfeh.inference.formats.WRITERS`, in any case.
+    about : mapping
+        Provenance (:func:`provenance`), written into the metadata of every format but CSV.
+    kept_units : mapping, optional
+        Units of columns of the star table, by their names there.
+    """
     path = Path(path)
-    if path.suffix.lower() == ".csv":
-        write_text(path, table.to_csv(index=False))
-        return
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    made = {"version": version("photfeh"), "date": datetime.now(UTC).isoformat(timespec="seconds"), **about}
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _MADE_BY: json.dumps(made, default=str)})
+    columns = {name: _column(name, table[name], kept_units or {}) for name in table.columns}
     with written(path) as beside:
-        pq.write_table(arrow, beside, compression="zstd")
+        WRITERS[path.suffix.lower()](table, columns, about, beside)
 
 
-def _ours(path: Path) -> bool:
-    """Whether an earlier call of photfeh wrote this table."""
-    try:
-        if path.suffix.lower() == ".csv":
-            with path.open(encoding="utf-8") as file:
-                return file.readline().strip().split(",")[: len(_FIRST)] == _FIRST
-        return _MADE_BY in (pq.read_schema(path).metadata or {})
-    except (OSError, ValueError, pa.ArrowException):
-        return False
+def _column(name: str, values: pd.Series, units: Mapping[str, str]) -> OutputColumn:
+    known = PREDICTION_COLUMNS.get(name) or FULL_COLUMNS.get(name)
+    if known is not None:
+        return known
+    given = name.removesuffix("_given")
+    unit = COLUMNS[given].unit if given in COLUMNS else units.get(given, "")
+    return OutputColumn(unit, "", f"{given} of the star table, as given", "as given")
+
+
+def read_predictions(source: Any) -> pd.DataFrame:
+    """Predictions from a file of any format that photfeh writes, or from a table in memory.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`photfeh.predict` returned it: integers exact, NaN where there is no [Fe/H].
+
+    Raises
+    ------
+    MissingColumn
+        if there is no ``source_id`` or no ``feh``.
+    BadFile
+        if the file cannot be read, or holds several tables or no rows.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        where, table = str(source), to_frame(read_table(source))
+    else:
+        from photfeh.readers.objects import as_tables
+
+        where, table = "the table of predictions", to_frame(tidy(as_tables(source)[0]))
+    for name in ("source_id", "feh"):
+        if name not in table.columns:
+            raise MissingColumn(name, where, found=table.columns)
+    for name in table.columns:
+        known = PREDICTION_COLUMNS.get(name) or FULL_COLUMNS.get(name)
+        if known is not None and known.dtype == "float64":
+            table[name] = pd.to_numeric(table[name]).astype("float64")
+    return table

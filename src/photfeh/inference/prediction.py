@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,10 @@ from photfeh.core.stars import restore_names
 from photfeh.core.threads import limited
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.cards import model_card, weights_sha256
+from photfeh.inference.columns import PREDICTION_COLUMNS, full_columns, kept
 from photfeh.inference.ensemble import Ensemble
-from photfeh.inference.output import check_output, parts_folder, write_predictions
+from photfeh.inference.formats import check_text
+from photfeh.inference.output import check_output, parts_folder, provenance, write_predictions
 from photfeh.readers.startables import stars_of
 from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.measure import Measurement, measure
@@ -38,18 +40,6 @@ _PRETRAINED = Path(__file__).parents[1] / "pretrained"
 DEFAULT_MODEL = "default"
 _COMPOSED = {"default": ("dekany-i-band", "gaia-dr3-relation")}
 """Models made of others: each star goes to the first one that was trained on its type."""
-
-PREDICTION_COLUMNS = {
-    "source_id": "int64 identifier",
-    "feh": "[Fe/H] [dex]; NaN where flag says why",
-    "feh_error": "calibrated standard error [dex]",
-    "feh_lower": "lower end of the 90 % interval [dex]",
-    "feh_upper": "upper end of the 90 % interval [dex]",
-    "flag": "bit mask, see photfeh.core.flags.Flag",
-    "period": "period used [d]: given, or found where flag says so",
-    "n_epochs": "epochs used",
-    "model": "name of the model that made the prediction",
-}
 
 
 def list_trained() -> list[str]:
@@ -148,11 +138,18 @@ class Predictor:
         return "; ".join(str(ensemble.notes["truth"]) for ensemble in self.ensembles.values())
 
     def predict(
-        self, curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "given", any_band: bool = False
+        self,
+        curves: LightCurves,
+        stars: pd.DataFrame,
+        *,
+        periods: Periods = "given",
+        any_band: bool = False,
+        full: bool = False,
     ) -> pd.DataFrame:
         """Predictions for every row of a star table (:func:`photfeh.core.stars.validate_stars`), in its order.
 
-        Columns as in :data:`PREDICTION_COLUMNS`; ``periods`` as in :func:`photfeh.samples.measure.measure`.
+        Columns as in :data:`PREDICTION_COLUMNS`, with ``full`` also :data:`photfeh.inference.columns.FULL_COLUMNS`;
+        ``periods`` as in :func:`photfeh.samples.measure.measure`.
 
         Raises
         ------
@@ -162,7 +159,12 @@ class Predictor:
         """
         self.check_band(curves.band, any_band=any_band)
         measured = measure(curves, stars, periods=periods)
-        table = measured.table
+        predicted = self.predict_measured(measured)
+        return pd.concat([predicted, full_columns(measured.table)], axis=1) if full else predicted
+
+    def predict_measured(self, measured: Measurement) -> pd.DataFrame:
+        """Predictions for stars that are measured already, in whatever band they are (flagged if another)."""
+        curves, table = measured.curves, measured.table
         flag = table["flag"].to_numpy(np.int64).copy()
         if curves.band != self.band:
             flag |= int(Flag.OTHER_BAND)
@@ -252,6 +254,8 @@ def predict(
     adapt: bool = False,
     columns: Mapping[str, str] | None = None,
     id_column: str | None = None,
+    keep: Sequence[str] = (),
+    full: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
     stars_per_chunk: int = 10_000,
@@ -267,7 +271,8 @@ def predict(
         Name (:func:`list_trained`), model folder, or a loaded model. Default: RRab by ``dekany-i-band``, RRc by
         ``gaia-dr3-relation``.
     output : path, optional
-        Write the result there too (.parquet or .csv). Chunks are kept beside it as they are finished, so that an
+        Write the result there too (.parquet, .fits, .vot, .votable, .xml, .ecsv or .csv), with units, descriptions and
+        provenance. Chunks are kept beside it as they are finished, so that an
         interrupted call goes on where it stopped.
     band : str, optional
         Passband to read. Default: that of light curves in memory, else the model's.
@@ -280,6 +285,11 @@ def predict(
         intervals then depend on the sample.
     columns, id_column : optional
         As for :func:`photfeh.prepare`.
+    keep : sequence of str
+        Columns of the star table to carry along, as they are; one that is called like a column of the result gets the
+        suffix ``_given``.
+    full : bool
+        Also what was measured: type, Fourier parameters, ... (:data:`photfeh.inference.columns.FULL_COLUMNS`).
     overwrite : bool
         Replace an ``output`` that photfeh did not make.
     threads : int, optional
@@ -288,7 +298,8 @@ def predict(
     Returns
     -------
     DataFrame
-        Columns :data:`PREDICTION_COLUMNS`, one row for every star of the table, in its order.
+        Columns :data:`PREDICTION_COLUMNS`, those of ``full``, then those kept; one row for every star of the table, in
+        its order.
     """
     check_period_word(periods)
     predictor = model if isinstance(model, Predictor) else load(model)
@@ -301,16 +312,24 @@ def predict(
     if not len(given):
         raise BadInput("the star table has no rows.")
     table = given[[name for name in ("source_id", "period", "type") if name in given.columns]]
+    carried = kept(given, [keep] if isinstance(keep, str) else keep)
+    if output is not None:
+        check_text(given[["name"]] if "name" in given.columns else given[[]], Path(output))
+        check_text(carried, Path(output))
     chunks = iter_chunks(epochs, table, band=band, stars_per_chunk=stars_per_chunk, **named)
     with ExitStack() as stack:
         stack.enter_context(limited(threads))
         parts = None
         if output is not None:
             parts = stack.enter_context(Parts(parts_folder(output)).claim())
-        result = _predict_chunks(predictor, chunks, len(table), periods, any_band, adapt, parts, progress)
-        result = restore_names(result, given)
+        result = _predict_chunks(predictor, chunks, len(table), periods, any_band, adapt, full, parts, progress)
+        result = pd.concat([restore_names(result, given), carried], axis=1)
         if output is not None:
-            write_predictions(result, output, {"model": predictor.name, "model_digest": predictor.fingerprint()})
+            settings = {"band": band, "periods": periods, "any_band": any_band, "adapt": adapt, "full": full}
+            about = provenance(
+                model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth, settings=settings
+            )
+            write_predictions(result, output, about, kept_units=given.attrs.get("units"))
         if parts is not None:
             parts.clear()
     return result
@@ -323,6 +342,7 @@ def _predict_chunks(
     periods: Periods,
     any_band: bool,
     adapt: bool,
+    full: bool,
     parts: Parts | None,
     progress: Callable[[int, int], None] | None,
 ) -> pd.DataFrame:
@@ -341,12 +361,12 @@ def _predict_chunks(
         if adapt and number == 0:
             predictor = predictor.adapted(chunk.curves, chunk.stars, periods=periods, any_band=any_band)
         digest = digest or predictor.fingerprint()
-        key = Key("chunk", fingerprint(digest, periods, any_band, chunk.stars, chunk.curves))
+        key = Key("chunk", fingerprint(digest, periods, any_band, full, chunk.stars, chunk.curves))
         found = None if parts is None else parts.find(key)
         if found is not None:
             table = pd.read_parquet(found / "predictions.parquet")
         else:
-            table = predictor.predict(chunk.curves, chunk.stars, periods=periods, any_band=any_band)
+            table = predictor.predict(chunk.curves, chunk.stars, periods=periods, any_band=any_band, full=full)
             made += 1
             if parts is not None:
                 with parts.writing(key) as here:

@@ -93,7 +93,7 @@ def _identifiers(source: object) -> pa.Array:
 
 # ---------------------------------------------------------------------- one table
 def _frame(table: pa.Table, roles: Roles, where: str) -> pd.DataFrame:
-    """The scalar columns, in the units that they should have."""
+    """The scalar columns, in the units that they should have; those of all that declare one in ``attrs["units"]``."""
     table = table.select([field.name for field in table.schema if not is_list(field.type)])
     table = _name_the_nameless(roles.apply(table, where), where)
     frame = to_frame(table)
@@ -104,6 +104,8 @@ def _frame(table: pa.Table, roles: Roles, where: str) -> pd.DataFrame:
             continue
         numbers = to_numbers(frame[name], name, where).to_numpy()
         frame[name] = converted(numbers, unit, target, column=name, where=where)
+    units = {name: _target(name) or unit_of(table, name) for name in table.column_names if unit_of(table, name)}
+    frame.attrs["units"] = units  # for columns that are carried along
     return frame
 
 
