@@ -1,8 +1,8 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
-:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`simulate`, :func:`demo`. Importing the package is
-cheap; each name is loaded when first used.
+:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`simulate`, :func:`fetch`,
+:func:`demo`. Importing the package is cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "compare",
     "create_model",
     "demo",
+    "fetch",
     "learning_curve",
     "list_models",
     "load",
@@ -45,6 +46,7 @@ _HOME = {
     "compare": "validation.comparison",
     "create_model": "models.registry",
     "demo": "demonstration",
+    "fetch": "archive.fetch",
     "learning_curve": "validation.cross_validate",
     "list_models": "models.registry",
     "load": "inference.prediction",
@@ -58,6 +60,7 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
+    from photfeh.archive.fetch import fetch
     from photfeh.core.errors import PhotfehError
     from photfeh.core.lightcurves import LightCurves
     from photfeh.demonstration import demo
