@@ -2,7 +2,7 @@
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
 :func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`evaluate`, :func:`plot_star`, :func:`simulate`,
-:func:`demo`. Importing the package is cheap; each name is loaded when first used.
+:func:`fetch`, :func:`demo`. Importing the package is cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "create_model",
     "demo",
     "evaluate",
+    "fetch",
     "learning_curve",
     "list_models",
     "load",
@@ -49,6 +50,7 @@ _HOME = {
     "create_model": "models.registry",
     "demo": "demonstration",
     "evaluate": "inference.evaluation",
+    "fetch": "archive.fetch",
     "learning_curve": "validation.cross_validate",
     "list_models": "models.registry",
     "load": "inference.prediction",
@@ -64,6 +66,7 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
+    from photfeh.archive.fetch import fetch
     from photfeh.core.errors import PhotfehError
     from photfeh.core.lightcurves import LightCurves
     from photfeh.demonstration import demo

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from photfeh.cli.archive import fetch
 from photfeh.cli.console import err, out
 from photfeh.cli.laboratory import compare, learning_curve, validate
 from photfeh.cli.models import models, train
@@ -31,7 +32,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with honest uncertainties out.",
 )
-for command in (demo, simulate, prepare, validate, compare, learning_curve, train, predict, evaluate, plot):
+for command in (
+    demo, simulate, fetch, prepare, validate, compare, learning_curve, train, predict, evaluate, plot,
+):  # fmt: skip
     app.command()(command)
 app.add_typer(models, name="models")
 

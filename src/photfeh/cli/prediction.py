@@ -7,19 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-from photfeh.cli.console import names, out, print_flags, progress, roles
-from photfeh.cli.options import Band, Columns, Epochs, IdColumn, Overwrite, Periods, Stars, Threads
+from photfeh.cli.archive import fetched_for_prediction
+from photfeh.cli.console import err, names, out, print_flags, print_frame, progress, roles
+from photfeh.cli.options import Band, Columns, IdColumn, Overwrite, Periods, Stars, Threads
+from photfeh.core.errors import BadInput
 
 __all__ = ["predict"]
 
+_SHOWN = ["source_id", "feh", "feh_error", "feh_lower", "feh_upper", "flag", "period", "n_epochs", "model"]
+_ROWS_SHOWN = 50
+
 
 def predict(
-    epochs: Epochs,
+    epochs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Light curves: a file, a folder, or a quoted glob pattern. With --source-id: more of them."
+        ),
+    ] = None,
     stars: Stars = None,
     model: Annotated[str | None, typer.Option(help="Name (see `photfeh models list`) or model folder.")] = None,
-    output: Annotated[Path, typer.Option(help="File to write: .parquet, .fits, .vot, .ecsv or .csv.")] = Path(
-        "predictions.parquet"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write (.parquet, .fits, .vot, .ecsv, .csv). Default: predictions.parquet, for files."
+        ),
+    ] = None,
     band: Band = None,
     any_band: Annotated[
         bool, typer.Option(help="Predict curves in another band than the model's too; they are flagged.")
@@ -37,24 +50,48 @@ def predict(
     full: Annotated[
         bool, typer.Option("--full", help="Also type, Fourier parameters and what else was measured.")
     ] = False,
+    source_id: Annotated[
+        list[str] | None, typer.Option(help="Gaia sources to fetch from the archive; or files that hold them.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="ADQL with a column source_id: fetch these from the archive.")
+    ] = None,
+    release: Annotated[str, typer.Option(help="Gaia release to fetch from, dr3 or dr4.")] = "dr3",
     overwrite: Overwrite = False,
 ) -> None:
-    """Predict [Fe/H] with errors for every star of a table.
+    """Predict [Fe/H] with errors for every star of a table, or of the Gaia archive.
 
-    Example: photfeh predict epochs.parquet --stars stars.parquet --model model --output predictions.parquet
+    Examples: photfeh predict epochs.parquet --stars stars.parquet --output predictions.parquet;
+    photfeh predict --source-id 1204518424202454272 2318121083762960128
     """
+    from photfeh.inference.output import check_output
     from photfeh.inference.prediction import load
     from photfeh.inference.prediction import predict as run
 
     predictor = load(model)
     choice: Any = periods
+    source, remote = _source(epochs, source_id, query)
+    target = output or (None if remote else Path("predictions.parquet"))
+    star_table: Any = stars
+    if remote:
+        if target is not None:
+            check_output(target, overwrite=overwrite)
+        fetched = fetched_for_prediction(source, query, release)
+        if not fetched.count("received"):
+            err.print(f"no light curve came; {fetched.reconciliation} says why")
+            raise typer.Exit(1)
+        source, star_table = fetched.epochs, stars if stars is not None else fetched.stars
     with progress() as report:
         table = run(
-            epochs, stars, model=predictor, output=output, band=band, any_band=any_band, periods=choice,
+            source, star_table, model=predictor, output=target, band=band, any_band=any_band, periods=choice,
             adapt=adapt_intervals, columns=roles(columns), id_column=id_column, threads=threads,
             keep=names(keep or ""), full=full, overwrite=overwrite,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
+    if remote:
+        print_frame(table[_SHOWN].head(_ROWS_SHOWN), "Photometric metallicities [dex], 90 % intervals")
+        if len(table) > _ROWS_SHOWN:
+            out.print(f"... and {len(table) - _ROWS_SHOWN} more; --output writes all")
     good = table["feh"].notna()
     print_flags(table["flag"])
     if good.any():
@@ -65,6 +102,25 @@ def predict(
         )
     else:
         out.print(f"none of {len(table)} stars could be predicted; the flag column says why")
-    out.print(str(output))
+    if target is not None:
+        out.print(str(target))
     if not good.any():
         raise typer.Exit(1)
+
+
+def _source(epochs: list[str] | None, source_id: list[str] | None, query: str | None) -> tuple[Any, bool]:
+    """Light curves at hand, or identifiers for the archive; and whether it is the latter."""
+    if source_id is not None:
+        return [*source_id, *(epochs or [])], True
+    if query is not None:
+        if epochs:
+            raise BadInput(f"light curves ({epochs[0]}) and --query were given; give one of them.")
+        return None, True
+    if not epochs:
+        raise BadInput("name light curves (a file, a folder, a quoted pattern), --source-id or --query. Try --help.")
+    if len(epochs) > 1:
+        raise BadInput(
+            f"one source of light curves is read, found {len(epochs)} ({epochs[0]}, ...). Put a pattern in quotes, or "
+            "name the folder."
+        )
+    return epochs[0], False

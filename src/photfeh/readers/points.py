@@ -22,7 +22,16 @@ from photfeh.readers.tables import is_list, one_chunk
 from photfeh.readers.tally import Origin, Tally
 from photfeh.readers.times import to_gaia_days
 
-__all__ = ["Origin", "Tally", "check_schema_band", "drop_unidentified", "holds_band", "source_ids", "to_lightcurves"]
+__all__ = [
+    "Origin",
+    "Tally",
+    "check_schema_band",
+    "drop_unidentified",
+    "holds_band",
+    "rows_of_points",
+    "source_ids",
+    "to_lightcurves",
+]
 
 
 def to_lightcurves(
@@ -56,7 +65,7 @@ def to_lightcurves(
     star_ids, table = _identifiers(table, columns, origin, whole=check_band)
     stars = _unique_in_order(star_ids)
     lists = any(is_list(field.type) for field in table.schema)
-    ids, table = _rows(star_ids, table.select(_at_hand(columns, table)), columns, origin)
+    ids, table = rows_of_points(star_ids, table.select(_at_hand(columns, table)), columns, origin)
     if columns.band is not None:
         ids, table = _chosen(ids, table, _in_band(table[columns.band], band, origin.name, check=check_band))
     origin.counts.points += table.num_rows
@@ -143,7 +152,7 @@ def _chosen(ids: IntArray, table: pa.Table, keep: BoolArray) -> tuple[IntArray, 
     return (ids, table) if keep.all() else (ids[keep], table.filter(pa.array(keep)))
 
 
-def _rows(ids: IntArray, table: pa.Table, columns: Columns, origin: Origin) -> tuple[IntArray, pa.Table]:
+def rows_of_points(ids: IntArray, table: pa.Table, columns: Columns, origin: Origin) -> tuple[IntArray, pa.Table]:
     """One row a point, from one row a star where columns hold lists."""
     lists = [name for name in table.column_names if is_list(table[name].type)]
     if not lists:
