@@ -143,6 +143,7 @@ def test_what_a_killed_writer_left_is_taken_away(tmp_path):
     half = tmp_path / "parts" / ".chunk.aaaa.99999.new"
     half.mkdir(parents=True)
     (half / "x").touch()
+    (tmp_path / "parts" / ".lock").touch()
     parts = Parts(tmp_path / "parts")
     with parts.claim():
         assert not half.exists()
