@@ -1,4 +1,4 @@
-"""Small model, data-set and run folders, and what may be done to a file of one: used by tests and by the fuzzing target."""
+"""What may be done to a file of a model, data-set or run folder: used by tests and by the fuzzing target."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def ask_run(folder: Path) -> np.ndarray:
 ASK: dict[str, Callable[[Path], np.ndarray]] = {"model": ask_model, "dataset": ask_dataset, "run": ask_run}
 
 
+def check_message(error: PhotfehError, folder: Path) -> None:
+    """One line that names the folder, or a file in it."""
+    assert str(folder) in str(error), error
+    assert "\n" not in str(error), error
+
+
 def try_one(kind: str, folder: Path, told: np.ndarray) -> bool:
     """Whether a damaged folder was refused, in one line with a file's name; else it must say what it said whole."""
     with warnings.catch_warnings():
@@ -61,8 +67,7 @@ def try_one(kind: str, folder: Path, told: np.ndarray) -> bool:
         try:
             said = ASK[kind](folder)
         except PhotfehError as error:
-            assert str(folder) in str(error), error
-            assert "\n" not in str(error), error
+            check_message(error, folder)
             return True
     if kind != "dataset":
         assert np.array_equal(said, told, equal_nan=True)

@@ -1,4 +1,4 @@
-"""Folders of models, data sets and runs are checked when they are opened: what is wrong is refused by the file's name."""
+"""Folders of models, data sets and runs are checked when they are opened: what is wrong is refused by its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from damaged_folders import ASK, edit, flip, fresh_copy, seal, try_one
+from damaged_folders import ASK, check_message, edit, flip, fresh_copy, seal, try_one
 from photfeh.core.errors import BadFile, BadInput, PhotfehError
 from photfeh.inference import prediction
 from photfeh.inference.ensemble import Ensemble
@@ -66,7 +66,7 @@ def test_an_edited_entry_is_refused_and_a_sealed_one_is_checked(name, whole, tmp
         try:
             ASK["model"](folder)
         except PhotfehError as error:
-            assert str(folder) in str(error), (path, where)
+            check_message(error, folder)
         except BaseException as error:
             error.add_note(f"{path} {where}")
             raise
