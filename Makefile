@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow lint format real-data laboratory pretrained experiments bench-signal \
+.PHONY: install demo test test-slow fuzz lint format real-data laboratory pretrained experiments bench-signal \
 	bench-recurrent bench-models bench-recipe bench-predict clean
 
 install: $(STAMP)
@@ -27,6 +27,12 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+# Ten minutes of damage to everything that is read: files in every format, text, models, data sets and runs.
+# FUZZ_SECONDS=60 for less; a failure names the FUZZ_SEED with which it comes again
+fuzz: export FUZZ_SECONDS ?= 600
+fuzz: $(STAMP)
+	$(BIN)/python -m pytest tests/test_fuzz.py -m slow -x -q -p no:cacheprovider
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks

@@ -147,6 +147,8 @@ def row_products(rows: Array, weights: Array) -> Array:
 
     What the matrix libraries give for a row depends in its last bits on how many others there are.
     """
+    if weights.shape != rows.shape[1:]:
+        raise ValueError(f"rows of {rows.shape[1:]} numbers cannot be multiplied by {weights.shape} weights")
     out = np.empty(len(rows))
     over_stars(_fill_products, len(rows), (rows, weights), (out,))
     return out

@@ -81,6 +81,6 @@ def _paths(inputs: Iterable[object]) -> Iterator[str]:
     """The names of files and folders among these things."""
     for thing in inputs:
         if isinstance(thing, (str, os.PathLike)):
-            yield os.fspath(thing)  # type: ignore[misc]
+            yield os.fspath(thing)
         elif isinstance(thing, (list, tuple)):
             yield from _paths(item for item in thing if isinstance(item, (str, os.PathLike)))

@@ -140,8 +140,10 @@ class Ensemble:
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path) -> Ensemble:
+    def load(cls, folder: str | Path, *, try_out: bool = True) -> Ensemble:
         """Read a folder written by :meth:`save`; the training data are not needed.
+
+        With ``try_out`` every member predicts a star of no survey, so that what does not fit together is found now.
 
         Raises
         ------
@@ -166,7 +168,8 @@ class Ensemble:
             None if content["limits"] is None else np.array(content["limits"], np.float64),
             content["notes"],
         )
-        made._try_out(folder)
+        if try_out:
+            made._try_out(folder)
         return made
 
     def _try_out(self, folder: Path) -> None:

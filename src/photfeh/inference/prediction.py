@@ -62,8 +62,14 @@ def load(model: str | Path | Ensemble | None = None) -> Predictor:
     if isinstance(model, Ensemble):
         return Predictor(model.name, {model.name: model})
     name, folders = _folders(model)
-    made = {part: Ensemble.formula() if folder is None else Ensemble.load(folder) for part, folder in folders.items()}
-    return Predictor(name, made)
+    return Predictor(name, {part: _ensemble(folder) for part, folder in folders.items()})
+
+
+def _ensemble(folder: Path | None) -> Ensemble:
+    """The model in a folder, or the formula; those of the package are tried out by the tests, not on every start."""
+    if folder is None:
+        return Ensemble.formula()
+    return Ensemble.load(folder, try_out=folder.parent != _PRETRAINED)
 
 
 def load_card(model: str | Path) -> str:
@@ -80,8 +86,8 @@ def load_card(model: str | Path) -> str:
 def _card_of(name: str, folder: Path | None) -> str:
     """The card that lies in the folder if it is of these weights, else one written from what the training noted."""
     if folder is None:
-        return model_card(Ensemble.formula(), name)
-    ensemble, card = Ensemble.load(folder), folder / "MODEL_CARD.md"
+        return model_card(_ensemble(None), name)
+    ensemble, card = _ensemble(folder), folder / "MODEL_CARD.md"
     if card.is_file():
         text = card.read_text(encoding="utf-8", errors="replace")
         if weights_sha256(folder) in text:

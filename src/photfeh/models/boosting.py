@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,8 @@ from sklearn.model_selection import KFold
 
 from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
-from photfeh.models.trees import flat_trees, walk_trees
-from photfeh.samples.sequences import Sequences
+from photfeh.models.trees import check_trees, flat_trees, walk_trees
+from photfeh.samples.sequences import SHAPE_FEATURES, Sequences
 
 __all__ = ["GradientBoosting"]
 
@@ -61,6 +62,11 @@ class GradientBoosting(Regressor):
         # the walk gives the mean over trees; boosting adds them up
         total = self.arrays_["baseline"][0] + len(self.arrays_["root"]) * mean
         return total, np.full(len(X), self.notes_["sigma"])
+
+    def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Regressor:
+        """Take arrays and notes of another fit as the fitted state."""
+        check_trees(arrays, len(SHAPE_FEATURES))
+        return super().adopt(arrays, notes)
 
 
 def _flat_nodes(boosting: HistGradientBoostingRegressor) -> dict[str, npt.NDArray[np.generic]]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
-from photfeh.core.errors import UnknownName
+from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.kernels import kernel, over_stars, row_products
 from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
-from photfeh.models.trees import flat_trees, walk_trees
+from photfeh.models.trees import check_trees, flat_trees, walk_trees
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["RandomForest", "RidgeFourier", "SupportVector"]
@@ -122,6 +123,10 @@ class SupportVector(_Scaled):
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         scaled = self._scaled(_inputs(X, self.inputs))
+        if scaled.shape[1:] != self.arrays_["support"].shape[1:] or scaled.shape[1] != len(self.arrays_["mean"]):
+            raise BadInput(f"this model was fitted to other inputs than these {scaled.shape[1]}.")
+        if self.arrays_["dual"].shape != (len(self.arrays_["support"]),):
+            raise BadInput("support vectors and their weights differ in number.")
         kernel_sum = _radial_sum(scaled, self.arrays_["support"], self.arrays_["dual"], self.notes_["gamma"])
         return self._unscaled(kernel_sum + self.arrays_["intercept"][0]), np.full(len(X), self.notes_["sigma"])
 
@@ -194,4 +199,11 @@ class RandomForest(Regressor):
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         design = _inputs(X, self.inputs).astype(np.float32).astype(np.float64)
+        if design.shape[1] != self.notes_["n_inputs"]:
+            raise BadInput(f"this forest was fitted to {self.notes_['n_inputs']} inputs, found {design.shape[1]}.")
         return walk_trees(design, self.arrays_)
+
+    def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Regressor:
+        """Take arrays and notes of another fit as the fitted state."""
+        check_trees(arrays, notes["n_inputs"])
+        return super().adopt(arrays, notes)

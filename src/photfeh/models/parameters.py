@@ -89,9 +89,10 @@ def _fits(name: str, value: Any, like: Any) -> bool:
         return isinstance(value, bool)
     if isinstance(like, str):
         return isinstance(value, str) and value in CHOICES.get(name, (value,))
-    kind = Integral if isinstance(like, int) else Real
     low, high = LIMITS.get(name, _UNLISTED)
-    return isinstance(value, kind) and not isinstance(value, bool) and bool(low <= value <= high)
+    if isinstance(value, bool) or not isinstance(value, Integral if isinstance(like, int) else Real):
+        return False
+    return low <= float(value) <= high
 
 
 def _meaning(name: str, like: Any) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.linear_model import RidgeCV
 
 from photfeh.core.errors import BadInput
@@ -70,6 +71,15 @@ class MiniRocket(Regressor):
             raise BadInput(f"this MiniRocket was fitted to {self.notes_['n_steps']} steps, found {X.mask.shape[1]}.")
         mean = row_products(self._design(X), self.arrays_["coefficients"]) + self.arrays_["intercept"][0]
         return mean, np.full(len(X), self.notes_["sigma"])
+
+    def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Regressor:
+        """Take arrays and notes of another fit as the fitted state."""
+        dilations, counts, biases = (arrays[name] for name in ("dilations", "counts", "biases"))
+        good = dilations.dtype == counts.dtype == np.int64 and dilations.shape == counts.shape and len(counts)
+        good = good and (counts >= 0).all() and len(KERNELS) * int(counts.sum()) == len(biases)
+        if not good or (dilations < 1).any() or (8 * dilations >= notes["n_steps"]).any():
+            raise ValueError("dilations, counts and biases do not fit together")
+        return super().adopt(arrays, notes)
 
 
 def _curves(X: Sequences) -> Float32Array:

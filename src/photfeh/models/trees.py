@@ -11,7 +11,7 @@ import numpy.typing as npt
 from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import FloatArray, IntArray
 
-__all__ = ["flat_trees", "walk_trees"]
+__all__ = ["check_trees", "flat_trees", "walk_trees"]
 
 _NAMES = ("root", "left", "right", "feature", "threshold", "value")
 
@@ -41,6 +41,30 @@ def flat_trees(
         "threshold": np.concatenate(threshold).astype(np.float64),
         "value": np.concatenate(value).astype(np.float64),
     }
+
+
+def check_trees(trees: Mapping[str, npt.NDArray[Any]], n_inputs: int) -> None:
+    """Whether arrays from a file are trees of :func:`flat_trees` over so many inputs: the walk looks at nothing else.
+
+    Children come after their parent, so that every walk ends.
+
+    Raises
+    ------
+    ValueError
+        says what is wrong.
+    """
+    root, left, right, feature = (trees[name] for name in ("root", "left", "right", "feature"))
+    nodes = len(left)
+    if any(trees[name].shape != (nodes,) for name in _NAMES[1:]) or root.ndim != 1 or not len(root) or not nodes:
+        raise ValueError("the arrays of the trees differ in length, or are empty")
+    if any(trees[name].dtype != np.int64 for name in _NAMES[:4]):
+        raise ValueError("the nodes of the trees are not numbered by integers")
+    inner, number = left >= 0, np.arange(nodes)
+    for child in (left, right):
+        if ((child >= nodes) | (child <= number))[inner].any():
+            raise ValueError("a node of the trees has a child that does not come after it")
+    if ((feature < 0) | (feature >= n_inputs))[inner].any() or ((root < 0) | (root >= nodes)).any():
+        raise ValueError("a node of the trees asks for an input that there is not, or a root is no node")
 
 
 def walk_trees(x: FloatArray, trees: Mapping[str, npt.NDArray[Any]]) -> tuple[FloatArray, FloatArray]:
