@@ -238,8 +238,7 @@ def _ranges(predictor: Predictor) -> dict[str, FloatArray]:
 
 def _title(seen: _Seen) -> str:
     row, predicted = seen.row, seen.predicted
-    name = f"Gaia DR3 {seen.name}" if len(seen.name) >= 15 and seen.name.isdigit() else seen.name
-    parts = [name]
+    parts = [seen.name]
     if isinstance(row["type"], str) and row["type"]:
         parts.append(row["type"])
     if np.isfinite(row["period"]):
