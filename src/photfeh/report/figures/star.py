@@ -95,7 +95,7 @@ def star_place(
         color = PALETTE[(2 * number) % len(PALETTE)]
         box = Rectangle((short, small), long - short, large - small, fc=color, ec=color, alpha=0.25, label=name)
         ax.add_patch(box)
-        ax.text(long, large, f"{name} ", ha="right", va="bottom", fontsize=7, color=color)
+        ax.text(long, large, f"{name} ", ha="right", va="bottom", fontsize=7, color=INK)
     known = np.isfinite(period) and np.isfinite(amplitude)
     if known:
         ax.plot([period], [amplitude], "*", color=PALETTE[1], ms=11, mec="white", mew=0.6, zorder=5)
