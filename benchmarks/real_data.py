@@ -27,6 +27,7 @@ from photfeh.readers import read_stars
 from photfeh.report.figures import predictions as figures
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
+from photfeh.samples.relations import get_relation
 from photfeh.validation.metrics import score
 from photfeh.validation.run import Run
 
@@ -148,27 +149,27 @@ def spectroscopy(data: Path, runs: Path) -> None:
     epochs = folder / "epoch_photometry.parquet"
     rows, held = [], []
     has_curve = set(pd.read_parquet(epochs, columns=["source_id"])["source_id"])
-    here = stars["source_id"].isin(has_curve)
-    gaia_relation = -0.37 - 5.55 * stars["pf"] + 0.94 * stars["phi31_g"]
-    rows.append(against("Muraveva+ 2025 on Gaia's own phi31", stars["feh"][here], gaia_relation[here]))
-    sos = pf.relations.get_relation("gaia-sos-dr3-rrab")
-    gaia_sos = sos.feh(stars.assign(period=stars["pf"], phi31=stars["phi31_g"], phi31_error=0.0))[0]
-    rows.append(against("Gaia SOS relation on Gaia's own phi31", stars["feh"][here], pd.Series(gaia_sos)[here]))
+    here = stars[stars["source_id"].isin(has_curve)]
+    gaia_relation = here.assign(feh=-0.37 - 5.55 * here["pf"] + 0.94 * here["phi31_g"])[["source_id", "feh"]]
+    rows.append(against("Muraveva+ 2025 on Gaia's own phi31", stars, gaia_relation))
+    inputs = here.assign(period=here["pf"], phi31=here["phi31_g"], phi31_error=0.0)
+    gaia_sos = here.assign(feh=get_relation("gaia-sos-dr3-rrab").feh(inputs)[0])[["source_id", "feh"]]
+    rows.append(against("Gaia SOS relation on Gaia's own phi31", stars, gaia_sos))
     stars["type"] = "RRab"
     made = predict(epochs, stars, model="relation")
-    rows.append(against("Muraveva+ 2025 on our Fourier fit", stars["feh"], made["feh"]))
+    rows.append(against("Muraveva+ 2025 on our Fourier fit", stars, made))
     dataset = without(stars, data / "dekany-grebel-2022" / "stars.parquet", runs / "dekany-no-spectroscopic-dataset")
     for name in ("ridge-fourier", "svr"):
         model = pf.train(dataset, runs / f"dekany-{name}", model=name, representation="raw", weighting="uniform")
         made = predict(epochs, stars, model=model)
-        rows.append(against(f"{name} trained on the I-band labels", stars["feh"], made["feh"]))
+        rows.append(against(f"{name} trained on the I-band labels", stars, made))
     for name in SHIPPED:
         made = predict(epochs, stars, model=name)
-        rows.append(against(f"shipped model {name}", stars["feh"], made["feh"]))
-        held.append({"model": name} | inside(stars["feh"].to_numpy(), made))
+        rows.append(against(f"shipped model {name}", stars, made))
+        held.append({"model": name} | inside(stars, made))
         if name == "dekany-i-band":
             rest = ~stars["source_id"].isin([1191510003353849472])
-            rows.append(against("the same without the doubtful label", stars["feh"][rest], made["feh"][rest]))
+            rows.append(against("the same without the doubtful label", stars[rest], made))
     print(markdown(pd.DataFrame(rows)))
     print(
         "\nShare of these stars inside the intervals of the shipped models, as they are and with the offset removed:\n"
@@ -176,13 +177,15 @@ def spectroscopy(data: Path, runs: Path) -> None:
     print(markdown(pd.DataFrame(held)))
 
 
-def inside(true: np.ndarray, made: pd.DataFrame) -> dict[str, float]:
-    """Observed coverage of the standard errors and of the 90 % intervals."""
-    half = {"68 %": made["feh_error"].to_numpy(), "90 %": (made["feh_upper"] - made["feh_lower"]).to_numpy() / 2}
-    residual = (made["feh"] - true).to_numpy()
-    found = {f"{level}": float(np.mean(np.abs(residual) <= width)) for level, width in half.items()}
-    centred = residual - np.nanmedian(residual)
-    return found | {f"{level}, centred": float(np.mean(np.abs(centred) <= width)) for level, width in half.items()}
+def inside(stars: pd.DataFrame, made: pd.DataFrame) -> dict[str, float]:
+    """Observed coverage of the standard errors and of the 90 % intervals, as they are and with the offset removed."""
+    found = pf.evaluate(made, stars)
+    offset = found.scored["residual"].median()
+    moved = made.assign(**{name: made[name] - offset for name in ("feh", "feh_lower", "feh_upper")})
+    shares = {}
+    for end, overall in (("", found.overall), (", centred", pf.evaluate(moved, stars).overall)):
+        shares |= {f"68 %{end}": overall["coverage_1s"], f"90 %{end}": overall["coverage_90"]}
+    return shares
 
 
 def without(stars: pd.DataFrame, path: Path, folder: Path) -> Dataset:
@@ -216,9 +219,9 @@ def overview(runs: Path, path: Path) -> None:
     print(f"\n{path} written")
 
 
-def against(name: str, true: pd.Series, pred: pd.Series) -> dict[str, object]:
-    values = score(true.to_numpy(), pred.to_numpy())
-    return {"method": name, **{key: values[key] for key in ("n", "bias", "sd", "robust_sd")}}
+def against(name: str, stars: pd.DataFrame, made: pd.DataFrame) -> dict[str, object]:
+    overall = pf.evaluate(made, stars).overall
+    return {"method": name, "n": int(overall["n"]), **{key: overall[key] for key in ("bias", "sd", "robust_sd")}}
 
 
 def ratio(group: pd.DataFrame, draws: int = 2000) -> dict[str, float]:

@@ -353,3 +353,10 @@ def test_the_documentation_lists_every_column():
     text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     inside = text.split("<!-- columns -->\n")[1].split("<!-- end of columns -->")[0].strip().splitlines()
     assert inside == column_lines(), "put the lines of photfeh.inference.columns.column_lines() there"
+
+
+def test_the_documentation_lists_every_flag():
+    text = (Path(__file__).parents[1] / "docs" / "predictions.md").read_text(encoding="utf-8")
+    rows = text.split("<!-- flags -->\n")[1].split("<!-- end of flags -->")[0].strip().splitlines()[2:]
+    assert rows == [f"| {int(bit)} | {bit.name} | {meaning} |" for bit, meaning in DESCRIPTIONS.items()]
+    assert len(text.splitlines()) <= 90

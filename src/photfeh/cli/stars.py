@@ -80,7 +80,7 @@ def plot(
 def _screen() -> Any:
     """Matplotlib's pyplot if it can open windows here, else None."""
     from matplotlib import pyplot
-    from matplotlib.backends import BackendFilter, backend_registry
+    from matplotlib.backends.registry import BackendFilter, backend_registry
 
-    windows = backend_registry.list_builtin(BackendFilter.INTERACTIVE)
+    windows = backend_registry.list_builtin(BackendFilter.INTERACTIVE)  # type: ignore[no-untyped-call]
     return pyplot if pyplot.get_backend().lower() in [name.lower() for name in windows] else None

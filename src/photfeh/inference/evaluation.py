@@ -132,8 +132,8 @@ def evaluate(
             "that both name the same stars, or say which column holds the identifiers (id_column, --id-column)."
         )
     pairs["residual"] = pairs["feh"] - pairs["truth"]
-    total = np.sqrt(pairs["feh_error"] ** 2 + pairs["truth_error"] ** 2)
-    pairs["chi"] = (pairs["residual"] / total.where(total > 0)).astype(np.float64)
+    total = np.hypot(pairs["feh_error"].to_numpy(np.float64), pairs["truth_error"].to_numpy(np.float64))
+    pairs["chi"] = pairs["residual"].to_numpy(np.float64) / np.where(total > 0, total, np.nan)
     scored = pairs[pairs["residual"].notna()]
     counts = {
         "predictions": len(made), "truths": len(known), "matched": len(pairs), "scored": len(scored),

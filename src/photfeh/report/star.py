@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from photfeh.core.errors import BadInput, BandMismatch
+from photfeh.core.bands import require_same_band
+from photfeh.core.errors import BadInput
 from photfeh.core.files import written
 from photfeh.core.flags import describe
 from photfeh.core.identifiers import source_id_of
@@ -22,8 +24,8 @@ from photfeh.core.stars import restore_names, validate_stars
 from photfeh.core.types import BoolArray, FloatArray
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import Predictor, load
-from photfeh.readers.reading import read_lightcurves
 from photfeh.readers.startables import of_curves, stars_of
+from photfeh.readers.stream import iter_lightcurves
 from photfeh.report.figures.star import lines_of, star_curve, star_feh, star_place, star_times, star_words
 from photfeh.report.figures.style import STYLE
 from photfeh.samples.measure import Measurement, measure
@@ -126,29 +128,50 @@ def _one(
     id_column: str | None,
 ) -> tuple[LightCurves, pd.DataFrame]:
     """The light curve of the star, perhaps empty, and its row of the star table."""
-    if isinstance(epochs, LightCurves):
-        if epochs.band != band:
-            raise BandMismatch(f"the light curves are in {epochs.band}, asked was {band}. Name theirs.")
-        curves = epochs
-    else:
-        curves = read_lightcurves(epochs, band=band, columns=of_curves(columns), id_column=id_column)
+    curves = _curves_of(None if star is None else source_id_of(str(star)), epochs, band, columns, id_column)
     given = stars_of(epochs, stars, band=band, columns=columns, id_column=id_column)
-    if star is None:
-        if len(curves) != 1:
-            raise BadInput(f"the light curves are of {len(curves)} stars; name one: --star ID.")
-        number = int(curves.source_id[0])
-    else:
-        number = source_id_of(str(star))
+    number = source_id_of(str(star)) if curves is None else int(curves.source_id[0])
     rows = given[given["source_id"] == number].reset_index(drop=True)
-    if not len(rows) and not (curves.source_id == number).any():
+    if not len(rows) and curves is None:
         names = restore_names(given, given)["source_id"].head(3).astype(str)
         raise BadInput(
             f"there is no star {star} in the light curves or the star table; there are {', '.join(names)}, ... "
             "Correct --star, or say which column holds the identifiers (--id-column)."
         )
     if not len(rows):
-        rows = validate_stars(pd.DataFrame({"source_id": [str(star) if number < 0 else number]}))
-    return curves.reindex(np.array([number])), rows
+        rows = validate_stars(pd.DataFrame({"source_id": [str(star) if number < 0 and star is not None else number]}))
+    if curves is None:
+        nothing = np.zeros(0)
+        curves = LightCurves(np.array([number]), np.zeros(2, np.int64), nothing, nothing, nothing, band)
+    return curves, rows
+
+
+def _curves_of(
+    number: int | None, epochs: Any, band: str, columns: Mapping[str, str] | None, id_column: str | None
+) -> LightCurves | None:
+    """The light curve of one star from a source of any size, None where it has none; the only one without a number.
+
+    Raises
+    ------
+    BadInput
+        if no number is given and there are several stars.
+    """
+    found = None
+    how: dict[str, Any] = {"columns": of_curves(columns), "id_column": id_column, "stars_per_chunk": 1000}
+    stream: Any = iter_lightcurves(epochs, band=band, **how)
+    with closing(stream) as parts:
+        for part in parts:
+            require_same_band(part.band, band, what="the light curves are", needs="asked was", remedy="Name theirs.")
+            if number is None and (len(part) > 1 or found is not None):
+                raise BadInput("the light curves are of several stars; name one: --star ID.")
+            rows = np.flatnonzero(part.source_id == number) if number is not None else np.arange(len(part))
+            if len(rows):
+                found = part[rows]
+                if number is not None:
+                    break
+    if found is None and number is None:
+        raise BadInput("the light curves hold no star; name one of the star table: --star ID.")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,8 +261,7 @@ def _ranges(predictor: Predictor) -> dict[str, FloatArray]:
 
 def _title(seen: _Seen) -> str:
     row, predicted = seen.row, seen.predicted
-    name = f"Gaia DR3 {seen.name}" if len(seen.name) >= 15 and seen.name.isdigit() else seen.name
-    parts = [name]
+    parts = [seen.name]
     if isinstance(row["type"], str) and row["type"]:
         parts.append(row["type"])
     if np.isfinite(row["period"]):

@@ -29,9 +29,9 @@ def evaluation_figure(found: Evaluation) -> Figure:
     if "n_epochs" in scored.columns:
         ax = figure.add_subplot(grid[1, 0])
         residuals(scored["n_epochs"], scored["residual"], label="number of epochs", ax=ax)
-    error = np.sqrt(scored["feh_error"] ** 2 + scored["truth_error"].fillna(0.0) ** 2)
-    if (error > 0).any():
-        good = (error > 0).to_numpy()
+    error = np.hypot(scored["feh_error"].to_numpy(np.float64), scored["truth_error"].fillna(0.0).to_numpy(np.float64))
+    good = error > 0
+    if good.any():
         ax = figure.add_subplot(grid[1, 1])
         pit_histogram(scored["truth"][good], scored["feh"][good], error[good], ax=ax)
         held = overall["coverage_90"]

@@ -95,7 +95,7 @@ def star_place(
         color = PALETTE[(2 * number) % len(PALETTE)]
         box = Rectangle((short, small), long - short, large - small, fc=color, ec=color, alpha=0.25, label=name)
         ax.add_patch(box)
-        ax.text(long, large, f"{name} ", ha="right", va="bottom", fontsize=7, color=color)
+        ax.text(long, large, f"{name} ", ha="right", va="bottom", fontsize=7, color=INK)
     known = np.isfinite(period) and np.isfinite(amplitude)
     if known:
         ax.plot([period], [amplitude], "*", color=PALETTE[1], ms=11, mec="white", mew=0.6, zorder=5)
@@ -146,7 +146,8 @@ def star_feh(
         ax.text(0.5, 0.62, "no prediction", transform=ax.transAxes, ha="center", va="center", fontsize=9)
     ax.set(xlim=(left, right), ylim=(-1, 1), yticks=[], xlabel="[Fe/H] (dex)")
     ax.spines["left"].set_visible(False)
-    ax.set_title("bar: ± 1 σ, line: 90 %, grey: training labels" if np.isfinite(feh) else "", loc="left", fontsize=8.5)
+    if np.isfinite(feh):
+        ax.set_title("bar: ± 1 σ, line: 90 %, grey: training labels", loc="left", fontsize=7.5)
     return ax
 
 
