@@ -12,7 +12,17 @@ from pathlib import Path
 import requests
 
 from photfeh.archive.gaia import MOST_IDS, Release, Structure
-from photfeh.archive.web import ArchiveError, Broken, Patience, Refused, ServerError, TooSlow, check_status, translated
+from photfeh.archive.web import (
+    ArchiveError,
+    Broken,
+    Patience,
+    Refused,
+    ServerError,
+    Session,
+    TooSlow,
+    check_status,
+    translated,
+)
 from photfeh.core.errors import BadInput
 
 __all__ = ["FORMATS", "DataLink"]
@@ -30,7 +40,7 @@ class DataLink:
     Parameters
     ----------
     release : Release
-    session : requests.Session
+    session : Session
     patience : Patience
         Its time-outs; nothing is repeated here.
     structure : {"individual", "raw"}
@@ -42,7 +52,7 @@ class DataLink:
     def __init__(
         self,
         release: Release,
-        session: requests.Session,
+        session: Session,
         patience: Patience,
         *,
         structure: Structure = "individual",
@@ -112,6 +122,8 @@ class DataLink:
                             raise TooSlow(f"{where} did not finish its answer in {4 * timeout[1]:.0f} s")
         except requests.RequestException as error:
             raise translated(error, where) from error
+        finally:
+            self._session.finish()
         _check_zip(path, where)
 
 

@@ -31,7 +31,7 @@ RECONCILIATION = {
 """Columns of ``reconciliation.csv``."""
 
 _STATE = "fetch.json"
-_STARS_IN_MEMORY = 2_000
+_NUMBERS = ("id_asked", "source_id", "n_rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +80,10 @@ def finished(folder: Path, request: str) -> Fetched | None:
     paths = [folder / name for name in ("epochs.parquet", "stars.parquet", "reconciliation.csv")]
     if not all(path.is_file() for path in paths):
         return None
-    table = pd.read_csv(paths[2], dtype={"id_asked": "int64", "source_id": "Int64", "reason": "string"})
-    return Fetched(folder, table, int(state["foreign"]), int(state["repeated"]))
+    texts = pd.read_csv(paths[2], dtype=str, keep_default_na=False)
+    # not by the parser: it reads integers beside empty entries as floating-point numbers
+    numbers = {name: pd.array([int(text) if text else None for text in texts[name]], "Int64") for name in _NUMBERS}
+    return Fetched(folder, _typed(texts.assign(**numbers)), int(state["foreign"]), int(state["repeated"]))
 
 
 def write_results(folder: Path, books: Books, stars: pd.DataFrame, request: str) -> Fetched:
@@ -161,7 +163,15 @@ def _reconciled(books: Books, counts: dict[int, int]) -> pd.DataFrame:
         else:
             status = "without data"
         rows.append((asked, number, status, counts.get(number or 0, 0), reason))
-    return pd.DataFrame(rows, columns=list(RECONCILIATION)).astype({"source_id": "Int64", "reason": "string"})
+    table = {
+        name: pd.Series(values, dtype=object)
+        for name, values in zip(RECONCILIATION, zip(*rows, strict=True), strict=True)
+    }
+    return _typed(pd.DataFrame(table))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({**dict.fromkeys(_NUMBERS, "Int64"), "status": "string", "reason": "string"})
 
 
 def _say(books: Books, result: Fetched) -> None:

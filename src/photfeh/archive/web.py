@@ -15,7 +15,17 @@ import requests
 
 from photfeh.core.errors import PhotfehError
 
-__all__ = ["ArchiveError", "Broken", "Overloaded", "Patience", "Refused", "TooSlow", "Unreachable", "session"]
+__all__ = [
+    "ArchiveError",
+    "Broken",
+    "Overloaded",
+    "Patience",
+    "Refused",
+    "Session",
+    "TooSlow",
+    "Unreachable",
+    "session",
+]
 
 _log = logging.getLogger("photfeh")
 CONNECT_TIMEOUT = 20.0
@@ -104,22 +114,36 @@ class Patience:
         return min(CONNECT_TIMEOUT, self.read), self.read + self.per_id * ids
 
 
-class _Timely(requests.Session):
+class Session(requests.Session):
     """A session whose calls all have a time-out, also those that another library makes with it."""
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         super().__init__()
         self._timeout = timeout
+        self._answers: list[requests.Response] = []
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """As of requests; ``timeout`` is the session's where the caller gives none."""
         options["timeout"] = options.get("timeout") or self._timeout
-        return super().request(*arguments, **options)
+        answer = super().request(*arguments, **options)
+        self._answers.append(answer)
+        return answer
+
+    def finish(self) -> None:
+        """Close what another library has not read to its end."""
+        for answer in self._answers:
+            answer.close()
+        self._answers.clear()
+
+    def close(self) -> None:
+        """Close everything."""
+        self.finish()
+        super().close()
 
 
-def session(patience: Patience) -> requests.Session:
+def session(patience: Patience) -> Session:
     """A session that names photfeh to the server and never waits for ever."""
-    made = _Timely(patience.timeout())
+    made = Session(patience.timeout())
     made.headers["User-Agent"] = "photfeh (photometric metallicities of RR Lyrae stars)"
     return made
 
