@@ -21,14 +21,16 @@ import pytest
 import requests
 
 import photfeh as pf
-from archive_server import CLOCK, MOST_IDS, ArchiveServer, make_stars, raw
+from archive_server import CLOCK, MOST_IDS, ArchiveServer, make_stars, raw, votable, wide
 from photfeh import LightCurves
 from photfeh.archive.datalink import DataLink
+from photfeh.archive.epochs import long_table
 from photfeh.archive.fetch import plan
 from photfeh.archive.gaia import ADDRESS_VARIABLE, RELEASES
 from photfeh.archive.web import ArchiveError, Broken, Patience, session, translated
 from photfeh.core.errors import BadInput, MissingColumn, PhotfehWarning, UnknownName
-from photfeh.readers import read_lightcurves, read_stars
+from photfeh.readers import read_lightcurves, read_stars, read_tables
+from photfeh.readers.tally import Tally
 
 ROOT = Path(__file__).parents[1]
 ROWS, STARS = make_stars(24)
@@ -167,6 +169,26 @@ def test_the_zip_of_the_archive_read_directly_gives_the_same(
         path = DataLink(RELEASES["dr3"], web, patience).download(IDS[:3], tmp_path / "answer.zip")
     for band in BANDS:
         same(read_lightcurves(path, band=band), expected(band, IDS[:3]))
+
+
+def test_times_by_their_declaration(tmp_path: Path) -> None:
+    """The same measurements counted from another day, in another unit, as the VOTable says."""
+    columns = wide(ROWS[ROWS["source_id"] == IDS[0]], CLOCK)
+    plain, shifted = tmp_path / "plain.xml", tmp_path / "shifted.xml"
+    plain.write_bytes(votable(columns))
+    later = {name: [(t + 100.0) * 24 for t in v] if name.endswith("_time") else v for name, v in columns.items()}
+    text = (
+        votable(later).replace(b'timeorigin="2455197.5"', b'timeorigin="2455097.5"').replace(b'unit="d"', b'unit="h"')
+    )
+    shifted.write_bytes(text)
+    found = []
+    for path in (plain, shifted):
+        (table,) = read_tables(path)
+        rows, absent = long_table(table, RELEASES["dr3"], str(path), Tally())
+        assert not absent
+        found.append(rows.to_pandas())
+    np.testing.assert_allclose(found[0].pop("time"), found[1].pop("time"), rtol=0, atol=1e-9)
+    pd.testing.assert_frame_equal(*found)
 
 
 def test_prepare_and_predict_read_what_was_fetched(archive: ArchiveServer, tmp_path: Path, patience: Patience) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from photfeh.core.outputs import own_folder
 from photfeh.readers.startables import read_stars
 
 __all__ = ["Fetched", "Plan", "fetch", "plan"]
+
+_log = logging.getLogger("photfeh")
 
 Progress = Callable[[str, int, int], None]
 
@@ -151,6 +154,8 @@ def fetch(
             if local is not None:
                 read_folder(books, Path(local))
             else:
+                planned = Plan(edition, len(sources.ids), -(-len(sources.ids) // chunk))
+                _log.info("%s", " ".join(filter(None, (f"{planned}.", planned.advice))))
                 link = DataLink(edition, web, patience, structure=structure, format=format)
                 ask_all(books, link, chunk, patience)
             result = write_results(folder, books, stars, request)
