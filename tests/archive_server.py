@@ -208,6 +208,7 @@ class ArchiveServer:
         self.fault: Fault = lambda ids, n: None
         self.tap_fault: Callable[[int], str | None] = lambda n: None
         self.layout, self.renamed, self.flags, self.maxrec = "wide", {}, True, 3_000_000
+        self.schemas = ["gaiadr3", "gaiadr4"]
         self.words, self.seconds_per_source = {name: dict(words) for name, words in WORDS.items()}, 0.0
         self.calls: list[list[int]] = []
         self.forms: list[dict[str, str]] = []
@@ -296,7 +297,7 @@ class ArchiveServer:
         base.create_function("CONTAINS", 2, _contains)
         for schema in ("gaiadr3", "gaiadr4", "tap_upload"):
             base.execute(f"ATTACH ':memory:' AS {schema}")
-        for schema in ("gaiadr3", "gaiadr4"):
+        for schema in self.schemas:
             self._fill(base, schema)
         for name, content in uploads.items():
             from astropy.table import Table

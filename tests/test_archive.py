@@ -498,6 +498,25 @@ def test_identifiers_of_the_other_release(archive: ArchiveServer, tmp_path: Path
     check_all(result)
 
 
+@pytest.mark.filterwarnings("ignore::photfeh.core.errors.PhotfehWarning")
+def test_names_of_dr4_that_turn_out_otherwise(archive: ArchiveServer, tmp_path: Path, patience: Patience) -> None:
+    archive.schemas = ["gaiadr3"]
+    with pytest.warns(PhotfehWarning, match=r"no such table: gaiadr4.*periods and types may be missing"):
+        result = pf.fetch(IDS[:3], output=tmp_path / "out", release="dr4", patience=patience)
+    check_all(result, IDS[:3])
+    with pytest.raises(BadInput, match=r"no such table: gaiadr4\.dr3_neighbourhood"):
+        pf.fetch(IDS[:3], output=tmp_path / "other", release="dr4", ids_of="dr3", patience=patience)
+
+
+@pytest.mark.parametrize("star", [0, 1])
+def test_one_star_alone(archive: ArchiveServer, tmp_path: Path, patience: Patience, star: int) -> None:
+    result = pf.fetch(IDS[star], output=tmp_path / "out", patience=patience)
+    check_all(result, IDS[star : star + 1])
+    stars = read_stars(result.stars)
+    assert stars["period"].tolist() == [STARS["period"].iloc[star]]
+    assert stars["type"].tolist() == [STARS["type"].iloc[star]]
+
+
 # ---------------------------------------------------------------------- bulk files
 def bulk_csv(folder: Path) -> None:
     """Files as EpochPhotometry_*.csv.gz: RAW columns, arrays as text, a comment above."""
@@ -548,7 +567,7 @@ def test_bulk_files_give_the_same(
 def test_bulk_files_without_network(tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ADDRESS_VARIABLE, "http://127.0.0.1:9")
     bulk_hats(tmp_path / "bulk")
-    with pytest.warns(PhotfehWarning, match="no periods and types"):
+    with pytest.warns(PhotfehWarning, match="periods and types may be missing"):
         result = pf.fetch(IDS, local=tmp_path / "bulk", output=tmp_path / "out", patience=patience)
     check_all(result)
 

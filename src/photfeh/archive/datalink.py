@@ -86,11 +86,13 @@ class DataLink:
     def _take_other_word(self, error: ServerError | Refused) -> None:
         """Go on with the other word for the structure if the server says that it knows that one; else raise."""
         said, word = error.said.upper(), self._words[0]
-        if "STRUCTURE" not in said or not re.search(r"INVALID|UNKNOWN|UNEXPECTED|VALID VALUES|NOT VALID|ALLOWED", said):
+        if "STRUCTURE" not in said and word not in said:
             raise error
         # the word that was sent may be quoted; a word that is offered stands in the list behind it
         offered = re.split(r"VALID VALUES|ALLOWED|EXPECTED|POSSIBLE VALUES", said)[-1]
         others = [other for other in self._words[1:] if re.search(rf"\b{other}\b", offered)]
+        if not others and not re.search(r"INVALID|UNKNOWN|UNEXPECTED|VALID VALUES|ALLOWED|SUPPORTED", said):
+            raise error
         if not others:
             raise Refused(
                 f"{error} The word {word} for its structure is not known there, nor is any other that photfeh knows "

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from photfeh.archive.chunks import Books, named
 from photfeh.archive.epochs import SCHEMA
+from photfeh.core.cache import Key
 from photfeh.core.errors import PhotfehWarning
 from photfeh.core.files import read_json, write_json, write_text, written
 
@@ -126,15 +127,17 @@ def _write_epochs(path: Path, books: Books, about: dict[str, Any]) -> dict[int, 
     schema = pa.schema([entry for entry in SCHEMA if entry.name not in never])
     metadata = {f"photfeh.{name}": str(value) for name, value in about.items()}
     counts: dict[int, int] = {}
+    own: dict[Key, list[int]] = {key: [] for key in books.keys}
+    for number, key in books.received.items():
+        own[key].append(number)
     with (
         written(path) as beside,
         named(path),
         pq.ParquetWriter(beside, schema.with_metadata(metadata), compression="zstd") as out,
     ):
-        for key in dict.fromkeys(books.keys):
+        for key, numbers in own.items():
             table = pq.read_table(books.parts.folder / key.name / "epochs.parquet")
-            own = pa.array([number for number, home in books.received.items() if home == key], pa.int64())
-            table = table.filter(pc.is_in(table["source_id"], value_set=own))
+            table = table.filter(pc.is_in(table["source_id"], value_set=pa.array(numbers, pa.int64())))
             counts |= table["source_id"].to_pandas().value_counts().to_dict()
             if table.num_rows:
                 out.write_table(table.select(schema.names).cast(schema))

@@ -31,6 +31,9 @@ _log = logging.getLogger("photfeh")
 CONNECT_TIMEOUT = 20.0
 """Seconds until a connection must stand."""
 
+_SHOWN = 400
+"""Letters of a server's text that stand in a message."""
+
 Result = TypeVar("Result")
 
 
@@ -174,7 +177,7 @@ def check_status(response: requests.Response, where: str) -> None:
     if response.status_code == 200:
         return
     said = spoken(response.text)
-    text = f"{where} answers with status {response.status_code}: {said or response.reason}"
+    text = f"{where} answers with status {response.status_code}: {said[:_SHOWN] or response.reason}"
     if response.status_code in (429, 503):
         raise Overloaded(text, _seconds(response.headers.get("Retry-After")))
     # a single source may be the reason of these, so that fewer at a time may be answered
@@ -192,9 +195,9 @@ class ServerError(Broken):
 
 
 def spoken(text: str) -> str:
-    """The words of an error page without its tags, at most 400 letters."""
+    """The words of an error page without its tags, at most 10,000 letters."""
     text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
-    return " ".join(text.split())[:400]
+    return " ".join(text.split())[:10_000]
 
 
 def _seconds(text: str | None) -> float | None:
