@@ -59,7 +59,7 @@ class Books:
 
     def load(self, key_of: Callable[[tuple[int, ...]], Key]) -> None:
         """Enter all parts on the disk that hold sources of this request and bear the name that their content gives."""
-        wanted = set(self.sources.ids)
+        wanted = self.sources.wanted
         for part in self.parts.all():
             about = read_json(part / "answer.json")
             asked = tuple(about["asked"]) if isinstance(about, dict) else ()
@@ -68,7 +68,7 @@ class Books:
 
     def take(self, key: Key, about: Mapping[str, Any]) -> None:
         """Enter a part; of a source that an earlier one holds too nothing is taken a second time."""
-        wanted = set(self.sources.ids)
+        wanted = self.sources.wanted
         self.keys.append(key)
         for number in about["received"]:
             if number in wanted:

@@ -12,7 +12,17 @@ from pathlib import Path
 import requests
 
 from photfeh.archive.gaia import MOST_IDS, Release, Structure
-from photfeh.archive.web import ArchiveError, Broken, Patience, Refused, ServerError, TooSlow, check_status, translated
+from photfeh.archive.web import (
+    ArchiveError,
+    Broken,
+    Patience,
+    Refused,
+    ServerError,
+    Session,
+    TooSlow,
+    check_status,
+    translated,
+)
 from photfeh.core.errors import BadInput
 
 __all__ = ["FORMATS", "DataLink"]
@@ -30,7 +40,7 @@ class DataLink:
     Parameters
     ----------
     release : Release
-    session : requests.Session
+    session : Session
     patience : Patience
         Its time-outs; nothing is repeated here.
     structure : {"individual", "raw"}
@@ -42,7 +52,7 @@ class DataLink:
     def __init__(
         self,
         release: Release,
-        session: requests.Session,
+        session: Session,
         patience: Patience,
         *,
         structure: Structure = "individual",
@@ -76,11 +86,13 @@ class DataLink:
     def _take_other_word(self, error: ServerError | Refused) -> None:
         """Go on with the other word for the structure if the server says that it knows that one; else raise."""
         said, word = error.said.upper(), self._words[0]
-        if "STRUCTURE" not in said or not re.search(r"INVALID|UNKNOWN|UNEXPECTED|VALID VALUES|NOT VALID|ALLOWED", said):
+        if "STRUCTURE" not in said and word not in said:
             raise error
         # the word that was sent may be quoted; a word that is offered stands in the list behind it
         offered = re.split(r"VALID VALUES|ALLOWED|EXPECTED|POSSIBLE VALUES", said)[-1]
         others = [other for other in self._words[1:] if re.search(rf"\b{other}\b", offered)]
+        if not others and not re.search(r"INVALID|UNKNOWN|UNEXPECTED|VALID VALUES|ALLOWED|SUPPORTED", said):
+            raise error
         if not others:
             raise Refused(
                 f"{error} The word {word} for its structure is not known there, nor is any other that photfeh knows "
@@ -112,6 +124,8 @@ class DataLink:
                             raise TooSlow(f"{where} did not finish its answer in {4 * timeout[1]:.0f} s")
         except requests.RequestException as error:
             raise translated(error, where) from error
+        finally:
+            self._session.finish()
         _check_zip(path, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from photfeh.core.outputs import own_folder
 from photfeh.readers.startables import read_stars
 
 __all__ = ["Fetched", "Plan", "fetch", "plan"]
+
+_log = logging.getLogger("photfeh")
 
 Progress = Callable[[str, int, int], None]
 
@@ -135,25 +138,29 @@ def fetch(
     """
     patience = patience or Patience()
     _check(chunk, structure, format)
-    edition, tap = get_release(release), Tap(get_release(release), session(patience), patience)
-    asked = _asked(tap, ids, cone, query)
-    request = fingerprint(edition, asked, ids_of, None if local is None else str(Path(local).resolve()))
-    folder = own_folder(output or default_folder(edition, request), "fetch", overwrite=overwrite)
-    with Parts(folder / "parts").claim() as parts:
-        done = finished(folder, request)
-        if done is not None:
-            return done
-        sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=local is not None)
-        stars = star_rows(tap, sources, parts, may_fail=local is not None)
-        books = Books(edition, parts, sources, progress or _silent)
-        if local is not None:
-            read_folder(books, Path(local))
-        else:
-            link = DataLink(edition, session(patience), patience, structure=structure, format=format)
-            ask_all(books, link, chunk, patience)
-        result = write_results(folder, books, stars, request)
-        if result.complete:
-            parts.clear()
+    edition = get_release(release)
+    with session(patience) as web:
+        tap = Tap(edition, web, patience)
+        asked = _asked(tap, ids, cone, query)
+        request = fingerprint(edition, asked, ids_of, None if local is None else str(Path(local).resolve()))
+        folder = own_folder(output or default_folder(edition, request), "fetch", overwrite=overwrite)
+        with Parts(folder / "parts").claim() as parts:
+            done = finished(folder, request)
+            if done is not None:
+                return done
+            sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=local is not None)
+            stars = star_rows(tap, sources, parts, may_fail=local is not None)
+            books = Books(edition, parts, sources, progress or _silent)
+            if local is not None:
+                read_folder(books, Path(local))
+            else:
+                planned = Plan(edition, len(sources.ids), -(-len(sources.ids) // chunk))
+                _log.info("%s", " ".join(filter(None, (f"{planned}.", planned.advice))))
+                link = DataLink(edition, web, patience, structure=structure, format=format)
+                ask_all(books, link, chunk, patience)
+            result = write_results(folder, books, stars, request)
+            if result.complete:
+                parts.clear()
     return result
 
 
@@ -176,7 +183,8 @@ def plan(
     patience = patience or Patience()
     _check(chunk, "individual", "votable")
     edition = get_release(release)
-    asked = _asked(Tap(edition, session(patience), patience), ids, cone, query)
+    with session(patience) as web:
+        asked = _asked(Tap(edition, web, patience), ids, cone, query)
     return Plan(edition, len(asked), -(-len(asked) // chunk))
 
 
@@ -221,6 +229,8 @@ def _identifiers(ids: Any) -> tuple[int, ...]:
     """Identifiers, each once, in order; names and numbers that cannot be Gaia's are refused."""
     if isinstance(ids, (int, np.integer)):
         ids = [int(ids)]
+    elif isinstance(ids, (range, set, frozenset)):
+        ids = sorted(ids)
     stars = read_stars(ids)
     numbers = stars["source_id"].to_numpy(np.int64)
     bad = np.flatnonzero(numbers <= 0)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from photfeh.archive.chunks import Books, named
 from photfeh.archive.epochs import SCHEMA
+from photfeh.core.cache import Key
 from photfeh.core.errors import PhotfehWarning
 from photfeh.core.files import read_json, write_json, write_text, written
 
@@ -31,7 +32,7 @@ RECONCILIATION = {
 """Columns of ``reconciliation.csv``."""
 
 _STATE = "fetch.json"
-_STARS_IN_MEMORY = 2_000
+_NUMBERS = ("id_asked", "source_id", "n_rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +81,10 @@ def finished(folder: Path, request: str) -> Fetched | None:
     paths = [folder / name for name in ("epochs.parquet", "stars.parquet", "reconciliation.csv")]
     if not all(path.is_file() for path in paths):
         return None
-    table = pd.read_csv(paths[2], dtype={"id_asked": "int64", "source_id": "Int64", "reason": "string"})
-    return Fetched(folder, table, int(state["foreign"]), int(state["repeated"]))
+    texts = pd.read_csv(paths[2], dtype=str, keep_default_na=False)
+    # not by the parser: it reads integers beside empty entries as floating-point numbers
+    numbers = {name: pd.array([int(text) if text else None for text in texts[name]], "Int64") for name in _NUMBERS}
+    return Fetched(folder, _typed(texts.assign(**numbers)), int(state["foreign"]), int(state["repeated"]))
 
 
 def write_results(folder: Path, books: Books, stars: pd.DataFrame, request: str) -> Fetched:
@@ -124,15 +127,17 @@ def _write_epochs(path: Path, books: Books, about: dict[str, Any]) -> dict[int, 
     schema = pa.schema([entry for entry in SCHEMA if entry.name not in never])
     metadata = {f"photfeh.{name}": str(value) for name, value in about.items()}
     counts: dict[int, int] = {}
+    own: dict[Key, list[int]] = {key: [] for key in books.keys}
+    for number, key in books.received.items():
+        own[key].append(number)
     with (
         written(path) as beside,
         named(path),
         pq.ParquetWriter(beside, schema.with_metadata(metadata), compression="zstd") as out,
     ):
-        for key in dict.fromkeys(books.keys):
+        for key, numbers in own.items():
             table = pq.read_table(books.parts.folder / key.name / "epochs.parquet")
-            own = pa.array([number for number, home in books.received.items() if home == key], pa.int64())
-            table = table.filter(pc.is_in(table["source_id"], value_set=own))
+            table = table.filter(pc.is_in(table["source_id"], value_set=pa.array(numbers, pa.int64())))
             counts |= table["source_id"].to_pandas().value_counts().to_dict()
             if table.num_rows:
                 out.write_table(table.select(schema.names).cast(schema))
@@ -161,7 +166,15 @@ def _reconciled(books: Books, counts: dict[int, int]) -> pd.DataFrame:
         else:
             status = "without data"
         rows.append((asked, number, status, counts.get(number or 0, 0), reason))
-    return pd.DataFrame(rows, columns=list(RECONCILIATION)).astype({"source_id": "Int64", "reason": "string"})
+    table = {
+        name: pd.Series(values, dtype=object)
+        for name, values in zip(RECONCILIATION, zip(*rows, strict=True), strict=True)
+    }
+    return _typed(pd.DataFrame(table))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({**dict.fromkeys(_NUMBERS, "Int64"), "status": "string", "reason": "string"})
 
 
 def _say(books: Books, result: Fetched) -> None:

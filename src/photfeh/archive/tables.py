@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 import pyarrow as pa
@@ -35,10 +36,15 @@ class Sources:
     translated: bool
     has_curves: Mapping[int, bool]
 
-    @property
+    @cached_property
     def ids(self) -> tuple[int, ...]:
         """The identifiers to ask for, each once, in order."""
         return tuple(dict.fromkeys(number for number in self.target if number is not None))
+
+    @cached_property
+    def wanted(self) -> frozenset[int]:
+        """The same as a set."""
+        return frozenset(self.ids)
 
 
 def sources_of(
@@ -62,7 +68,8 @@ def sources_of(
     name = release.has_curves
     table = _table(
         lambda: tap.rows_of(ids, release.source_table, f"x.source_id, x.{name}"),
-        parts, Key("sources", fingerprint(release, ids)), may_fail=may_fail, empty=not ids,
+        parts, Key("sources", fingerprint(release, ids)), may_fail=may_fail, guessed=bool(release.unverified),
+        empty=not ids,
     )  # fmt: skip
     known = _truths(table, name)
     return Sources(release, asked, target, translated, known)
@@ -76,7 +83,8 @@ def star_rows(tap: Tap, sources: Sources, parts: Parts, *, may_fail: bool) -> pd
     ids, release = sources.ids, sources.release
     table = _table(
         lambda: tap.rows_of(ids, release.variable_table, "x.*"),
-        parts, Key("stars", fingerprint(release, ids)), may_fail=may_fail, empty=not ids,
+        parts, Key("stars", fingerprint(release, ids)), may_fail=may_fail, guessed=bool(release.unverified),
+        empty=not ids,
     )  # fmt: skip
     stars = pd.DataFrame({"source_id": pd.Series(ids, dtype="int64")})
     if table.num_rows:
@@ -100,7 +108,7 @@ def _counterparts(tap: Tap, asked: tuple[int, ...], of: Release, to: Release, pa
     neighbourhood = str(with_table.neighbourhood)
     table = _table(
         lambda: tap.rows_of(asked, neighbourhood, f"x.{old}, x.{new}, x.{distance}", key=mine),
-        parts, Key("counterparts", fingerprint(of, to, asked)), may_fail=False, empty=not asked,
+        parts, Key("counterparts", fingerprint(of, to, asked)), may_fail=False, guessed=False, empty=not asked,
     )  # fmt: skip
     if not table.num_rows:
         return {}
@@ -115,8 +123,14 @@ def _counterparts(tap: Tap, asked: tuple[int, ...], of: Release, to: Release, pa
     return dict(zip(frame[mine].astype(int), frame[other].astype(int), strict=True))
 
 
-def _table(ask: Callable[[], pa.Table], parts: Parts, key: Key, *, may_fail: bool, empty: bool) -> pa.Table:
-    """An answer of TAP, from an earlier call where it is on the disk."""
+def _table(
+    ask: Callable[[], pa.Table], parts: Parts, key: Key, *, may_fail: bool, guessed: bool, empty: bool
+) -> pa.Table:
+    """An answer of TAP, from an earlier call where it is on the disk.
+
+    Without it one can go on where it ``may_fail`` (light curves are at hand), or where the names in the query are
+    ``guessed`` and the archive does not know them: a warning says so, and the table is empty.
+    """
     if empty:
         return pa.table({})
     found = parts.find(key)
@@ -124,10 +138,11 @@ def _table(ask: Callable[[], pa.Table], parts: Parts, key: Key, *, may_fail: boo
         return pq.read_table(found / "table.parquet")
     try:
         table = ask()
-    except ArchiveError as error:
-        if not may_fail:
+    except (ArchiveError, BadInput) as error:
+        if not (may_fail if isinstance(error, ArchiveError) else guessed):
             raise
-        warnings.warn(f"{error}; the stars get no periods and types from there.", PhotfehWarning, stacklevel=4)
+        text = f"{str(error).rstrip('.')}; without its table of {key.label}, periods and types may be missing."
+        warnings.warn(text, PhotfehWarning, stacklevel=4)
         return pa.table({})
     with parts.writing(key) as beside:
         pq.write_table(table.replace_schema_metadata(None), beside / "table.parquet")

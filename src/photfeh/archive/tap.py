@@ -11,7 +11,7 @@ import pyarrow as pa
 import requests
 
 from photfeh.archive.gaia import Release
-from photfeh.archive.web import ArchiveError, Broken, Patience, Refused, TooSlow, Unreachable, translated
+from photfeh.archive.web import ArchiveError, Broken, Patience, Refused, Session, TooSlow, Unreachable, translated
 from photfeh.core.errors import BadInput
 from photfeh.readers.tables import from_astropy, tidy
 
@@ -24,7 +24,7 @@ _LONGEST_JOB = 3_600.0
 class Tap:
     """The TAP service of one release. All queries are asynchronous jobs: those have no limit of 2,000 rows."""
 
-    def __init__(self, release: Release, session: requests.Session, patience: Patience) -> None:
+    def __init__(self, release: Release, session: Session, patience: Patience) -> None:
         self.release, self._session, self._patience = release, session, patience
 
     def query(self, adql: str) -> pa.Table:
@@ -102,6 +102,7 @@ class Tap:
             raise Broken(f"{self.release.tap} sent what is no VOTable ({str(error).splitlines()[0][:200]})") from error
         finally:
             _remove(job)
+            self._session.finish()
         cut = any(issubclass(warning.category, DALOverflowWarning) for warning in caught)
         return table, cut
 
@@ -131,7 +132,8 @@ def _told(error: Exception, where: str) -> ArchiveError | BadInput:
         text = f"{where} answers with status {status}: {reason}"
         if status in (429, 503):
             return Unreachable(text)
-        return Broken(text) if status >= 500 else Refused(text, reason)
+        # 404 is the address of a job that was never made
+        return Broken(text) if status >= 500 or status == 404 else Refused(text, reason)
     if isinstance(cause, requests.RequestException):
         return translated(cause, where)
     if "timed out" in reason:

@@ -15,11 +15,24 @@ import requests
 
 from photfeh.core.errors import PhotfehError
 
-__all__ = ["ArchiveError", "Broken", "Overloaded", "Patience", "Refused", "TooSlow", "Unreachable", "session"]
+__all__ = [
+    "ArchiveError",
+    "Broken",
+    "Overloaded",
+    "Patience",
+    "Refused",
+    "Session",
+    "TooSlow",
+    "Unreachable",
+    "session",
+]
 
 _log = logging.getLogger("photfeh")
 CONNECT_TIMEOUT = 20.0
 """Seconds until a connection must stand."""
+
+_SHOWN = 400
+"""Letters of a server's text that stand in a message."""
 
 Result = TypeVar("Result")
 
@@ -104,22 +117,36 @@ class Patience:
         return min(CONNECT_TIMEOUT, self.read), self.read + self.per_id * ids
 
 
-class _Timely(requests.Session):
+class Session(requests.Session):
     """A session whose calls all have a time-out, also those that another library makes with it."""
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         super().__init__()
         self._timeout = timeout
+        self._answers: list[requests.Response] = []
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """As of requests; ``timeout`` is the session's where the caller gives none."""
         options["timeout"] = options.get("timeout") or self._timeout
-        return super().request(*arguments, **options)
+        answer = super().request(*arguments, **options)
+        self._answers.append(answer)
+        return answer
+
+    def finish(self) -> None:
+        """Close what another library has not read to its end."""
+        for answer in self._answers:
+            answer.close()
+        self._answers.clear()
+
+    def close(self) -> None:
+        """Close everything."""
+        self.finish()
+        super().close()
 
 
-def session(patience: Patience) -> requests.Session:
+def session(patience: Patience) -> Session:
     """A session that names photfeh to the server and never waits for ever."""
-    made = _Timely(patience.timeout())
+    made = Session(patience.timeout())
     made.headers["User-Agent"] = "photfeh (photometric metallicities of RR Lyrae stars)"
     return made
 
@@ -150,7 +177,7 @@ def check_status(response: requests.Response, where: str) -> None:
     if response.status_code == 200:
         return
     said = spoken(response.text)
-    text = f"{where} answers with status {response.status_code}: {said or response.reason}"
+    text = f"{where} answers with status {response.status_code}: {said[:_SHOWN] or response.reason}"
     if response.status_code in (429, 503):
         raise Overloaded(text, _seconds(response.headers.get("Retry-After")))
     # a single source may be the reason of these, so that fewer at a time may be answered
@@ -168,9 +195,9 @@ class ServerError(Broken):
 
 
 def spoken(text: str) -> str:
-    """The words of an error page without its tags, at most 400 letters."""
+    """The words of an error page without its tags, at most 10,000 letters."""
     text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
-    return " ".join(text.split())[:400]
+    return " ".join(text.split())[:10_000]
 
 
 def _seconds(text: str | None) -> float | None:

@@ -44,20 +44,21 @@ def fetch(
 ) -> None:
     """Fetch light curves and RR Lyrae parameters from the Gaia archive: epochs.parquet and stars.parquet.
 
-    Examples: photfeh fetch stars.csv --output gaia; photfeh fetch --cone 201.7,-47.48,0.5 --output omega-cen
+    Example: photfeh fetch stars.csv --output gaia
+
+    Example: photfeh fetch --cone 201.7,-47.48,0.5 --output omega-cen
     """
     from photfeh.archive.fetch import fetch as run
     from photfeh.archive.fetch import plan
 
     sources = _sources(ids)
     where = _position(cone)
-    if dry_run or local is None:
+    if dry_run:
         planned = plan(sources, cone=where, query=query, release=release, chunk=chunk)
-        (out if dry_run else err).print(str(planned))
+        out.print(str(planned))
         if planned.advice:
-            (out if dry_run else err).print(planned.advice)
-        if dry_run:
-            return
+            out.print(planned.advice)
+        return
     shape: Any = structure
     with progress() as report:
         result = run(

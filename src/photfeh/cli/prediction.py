@@ -61,8 +61,9 @@ def predict(
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table, or of the Gaia archive.
 
-    Examples: photfeh predict epochs.parquet --stars stars.parquet --output predictions.parquet;
-    photfeh predict --source-id 1204518424202454272 2318121083762960128
+    Example: photfeh predict epochs.parquet --stars stars.parquet --output predictions.parquet
+
+    Example: photfeh predict --source-id 1204518424202454272 2318121083762960128
     """
     from photfeh.inference.output import check_output
     from photfeh.inference.prediction import load
