@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from beartype import beartype
 from jaxtyping import install_import_hook
 
 CHECKED = [
@@ -13,7 +14,17 @@ CHECKED = [
 ]
 """Files with public functions of arrays, and none with compiled kernels, which cannot be wrapped."""
 
-install_import_hook(CHECKED, "beartype.beartype")
+_KINDS = ("Bool[", "Float32[", "Float64[", "Int64[", "Shaped[", "Str[")
+
+
+def only_arrays(function):
+    """Check the annotations that give a shape; the others are mypy's, and what users get wrong has its own errors."""
+    hints = getattr(function, "__annotations__", {})
+    function.__annotations__ = {name: hint for name, hint in hints.items() if any(kind in str(hint) for kind in _KINDS)}
+    return beartype(function)
+
+
+install_import_hook(CHECKED, "checked.only_arrays")
 
 from photfeh.core.lightcurves import LightCurves  # noqa: E402
 from photfeh.samples.sequences import Representation, Sequences  # noqa: E402

@@ -103,7 +103,8 @@ def test_phase_error_of_a_faint_harmonic_is_that_of_a_direction(rng):
     coefficients = np.zeros((len(vector), 21))
     coefficients[:, 1], coefficients[:, 5], coefficients[:, 6] = 1.0, vector.real, -vector.imag
     none = np.zeros(len(vector))
-    fit = FourierFit(np.full(len(vector), 3), coefficients, covariance, none, none, none, none, none)
+    rejected = np.zeros(len(vector), np.int64)
+    fit = FourierFit(np.full(len(vector), 3), coefficients, covariance, none, rejected, none, none, none)
     phi31, error = fit.phase_difference(3)
     off = np.abs((phi31 + np.pi) % (2 * np.pi) - np.pi)
     assert np.mean(off < error) == pytest.approx(0.683, abs=0.02)
