@@ -360,3 +360,11 @@ def test_the_documentation_lists_every_flag():
     rows = text.split("<!-- flags -->\n")[1].split("<!-- end of flags -->")[0].strip().splitlines()[2:]
     assert rows == [f"| {int(bit)} | {bit.name} | {meaning} |" for bit, meaning in DESCRIPTIONS.items()]
     assert len(text.splitlines()) <= 90
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".vot", ".ecsv", ".csv"])
+def test_letters_beyond_ascii_come_back(suffix, tmp_path):
+    names = ("V1 Å", "β Lyr", "12")
+    found = read_by_others(written(tmp_path, suffix, made(names)))
+    assert [str(value) for value in column(found, "source_id", "")] == list(names)
+    assert read_predictions(tmp_path / f"p{suffix}")["source_id"].tolist() == list(names)

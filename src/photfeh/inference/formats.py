@@ -57,7 +57,13 @@ def _write_parquet(table: pd.DataFrame, columns: Columns, about: About, path: Pa
         arrow = arrow.set_column(place, field, arrow[name].cast(field.type))
     text = io.BytesIO()
     with _foreign_units():
-        _votable(table.iloc[:0], columns, about).to_xml(text)
+        empty = _votable(table.iloc[:0], columns, about)
+        for field in empty.get_first_table().fields:
+            if field.datatype == "char":  # astropy reads the convention only where lengths are fixed
+                texts = table[field.name].dropna().astype(str)
+                field.datatype = "char" if all(text.isascii() for text in texts) else "unicodeChar"
+                field.arraysize = str(max([1, *map(len, texts)]))
+        empty.to_xml(text)
     extra: dict[str | bytes, str | bytes] = {
         MARK: json.dumps(about, default=str),
         "IVOA.VOTable-Parquet.version": "1.0",
