@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -235,6 +235,7 @@ class DatasetWriter:
         self.parts = Parts(self.folder / "parts")
         self._asked: list[Key] = []
         self._made = 0
+        self._files: list[Path] = []
         self._pending: Future[None] | None = None
 
     def __enter__(self) -> DatasetWriter:
@@ -243,7 +244,11 @@ class DatasetWriter:
             stack.enter_context(self.parts.claim())
             (self.folder / "dataset.json").unlink(missing_ok=True)  # from here on it is unfinished
             self._flusher = stack.enter_context(ThreadPoolExecutor(1))
-            self._open_arrays()
+            try:
+                self._open_arrays()
+            except BaseException:
+                self._drop_arrays()
+                raise
             self._stack = stack.pop_all()
         return self
 
@@ -328,7 +333,6 @@ class DatasetWriter:
         if not resumed:
             note.unlink(missing_ok=True)
             self.parts.clear()
-        self._files: list[Path] = []
         self._features = self._map("features.npy", (n, len(FEATURES)), np.float64, np.nan, resumed)
         self._values, self._mask = {}, {}
         for name, points in shapes.items():
@@ -340,6 +344,16 @@ class DatasetWriter:
         for number, part in enumerate(self.parts.all()):
             self._owner[np.load(part / "rows.npy")] = number
             self._known[number] = part
+
+    def _drop_arrays(self) -> None:
+        """Take away arrays of which not all could be made, as on a full disk, unless finished chunks lie in them."""
+        if self.parts.all():
+            return
+        for path in self._files:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty, or never made
+                path.parent.rmdir()
+                path.parent.parent.rmdir()
 
     def _map(
         self, name: str, shape: tuple[int, ...], dtype: Any, fill: float | bool, resumed: bool
