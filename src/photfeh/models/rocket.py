@@ -75,8 +75,8 @@ class MiniRocket(Regressor):
     def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> Regressor:
         """Take arrays and notes of another fit as the fitted state."""
         dilations, counts, biases = (arrays[name] for name in ("dilations", "counts", "biases"))
-        good = dilations.dtype == counts.dtype == np.int64 and dilations.shape == counts.shape and len(counts)
-        good = good and (counts >= 0).all() and len(KERNELS) * int(counts.sum()) == len(biases)
+        good = dilations.dtype == counts.dtype == np.int64 and dilations.shape == counts.shape and len(counts) > 0
+        good = good and bool((counts >= 0).all()) and len(KERNELS) * int(counts.sum()) == len(biases)
         if not good or (dilations < 1).any() or (8 * dilations >= notes["n_steps"]).any():
             raise ValueError("dilations, counts and biases do not fit together")
         return super().adopt(arrays, notes)
