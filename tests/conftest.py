@@ -67,7 +67,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["photfeh", *map(str, arguments)])
-        style = {"highlight": False, "markup": False, "soft_wrap": True, "width": 200}
+        style = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True, "width": 200}
         consoles = {"out": Console(file=sys.stdout, **style), "err": Console(file=sys.stderr, **style)}
         for module in (app, archive, console, laboratory, models, prediction, samples, stars):
             for name in consoles.keys() & vars(module).keys():

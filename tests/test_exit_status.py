@@ -207,10 +207,10 @@ def test_an_error_without_a_name_gets_one(call, monkeypatch, tmp_path):
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
+    """A file system of 4 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
@@ -221,7 +221,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_keeps_what_was_finished(call, survey: Simulation, dataset: Dataset, paths, tiny_disk):
     """Arrays are claimed before they are filled, so that nobody is killed; with space the same command goes on."""
     ballast = tiny_disk / "ballast"
-    ballast.write_bytes(bytes(1_700_000))
+    ballast.write_bytes(bytes(3_700_000))
     reads = (paths / "epochs.parquet", "--stars", paths / "stars.parquet")
     prepare = ("prepare", *reads, "--output", tiny_disk / "d", "--points", 64)
     code, _, err = call(*prepare, "--representations", "raw,spline", "--points", 1024)

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+from numba.core.errors import NumbaError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
@@ -180,7 +181,10 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
         return target, weight
 
 
-UNUSABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, SafetensorError)
+UNUSABLE = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError),
+    *(SafetensorError, NumbaError),
+)
 """What reading a damaged model may raise, wherever the damage shows."""
 
 

@@ -9,9 +9,8 @@ sequences/<representation>/values.npy, mask.npy    (N, T, 2) float32, (N, T) boo
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +35,12 @@ from photfeh.core.files import (
 )
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray, IntArray
+from photfeh.samples.arrays import allocate, read_array
 from photfeh.samples.sequences import FEATURES, Representation, Sequences
 
 __all__ = ["Dataset", "DatasetWriter"]
 
 _FORMAT = 4
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +130,9 @@ class Dataset:
         if {**(read_json(self.folder / "dataset.json") or {}), "sha256": None} != {**self.notes, "sha256": None}:
             raise BadInput(f"{self.folder} was prepared again since it was opened; open it again.")
         here, steps = self.folder / "sequences" / name, (len(self), representation.n_points)
-        values = _array_of(here / "values.npy", (*steps, 2), np.float32)
-        mask = _array_of(here / "mask.npy", steps, np.bool_)
-        features = _array_of(self.folder / "features.npy", (len(self), len(FEATURES)), np.float64)
+        values = read_array(here / "values.npy", (*steps, 2), np.float32)
+        mask = read_array(here / "mask.npy", steps, np.bool_)
+        features = read_array(self.folder / "features.npy", (len(self), len(FEATURES)), np.float64)
         take = np.arange(len(self)) if rows is None else rows
         source_id = self.stars["source_id"].to_numpy(np.int64)[take]
         return Sequences(values[take], mask[take], features[take], source_id, representation)
@@ -190,19 +189,6 @@ def _tables_of(folder: Path, notes: dict[str, Any]) -> tuple[pd.DataFrame, pd.Da
         raise BadFile(f"{path} cannot be read ({said[0].rstrip('.')}); prepare the data set again.") from error
 
 
-def _array_of(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """A memory map of an array whose shape and kind are known."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError) as error:
-        said = str(error).splitlines() or [type(error).__name__]
-        raise BadFile(f"{path} cannot be read ({said[0].rstrip('.')}); prepare the data set again.") from error
-    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.dtype(dtype):
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "no single array"
-        raise BadFile(f"{path} holds {found}, not {np.dtype(dtype)} {shape}; prepare the data set again.")
-    return array
-
-
 class DatasetWriter:
     """Fills a data-set folder chunk by chunk; what an interrupted call has measured is taken if nothing changed.
 
@@ -235,6 +221,7 @@ class DatasetWriter:
         self.parts = Parts(self.folder / "parts")
         self._asked: list[Key] = []
         self._made = 0
+        self._files: list[Path] = []
         self._pending: Future[None] | None = None
 
     def __enter__(self) -> DatasetWriter:
@@ -243,7 +230,11 @@ class DatasetWriter:
             stack.enter_context(self.parts.claim())
             (self.folder / "dataset.json").unlink(missing_ok=True)  # from here on it is unfinished
             self._flusher = stack.enter_context(ThreadPoolExecutor(1))
-            self._open_arrays()
+            try:
+                self._open_arrays()
+            except BaseException:
+                self._drop_arrays()
+                raise
             self._stack = stack.pop_all()
         return self
 
@@ -328,7 +319,6 @@ class DatasetWriter:
         if not resumed:
             note.unlink(missing_ok=True)
             self.parts.clear()
-        self._files: list[Path] = []
         self._features = self._map("features.npy", (n, len(FEATURES)), np.float64, np.nan, resumed)
         self._values, self._mask = {}, {}
         for name, points in shapes.items():
@@ -341,6 +331,16 @@ class DatasetWriter:
             self._owner[np.load(part / "rows.npy")] = number
             self._known[number] = part
 
+    def _drop_arrays(self) -> None:
+        """Take away arrays of which not all could be made, as on a full disk, unless finished chunks lie in them."""
+        if self.parts.all():
+            return
+        for path in self._files:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty, or never made
+                path.parent.rmdir()
+                path.parent.parent.rmdir()
+
     def _map(
         self, name: str, shape: tuple[int, ...], dtype: Any, fill: float | bool, resumed: bool
     ) -> np.memmap[Any, Any]:
@@ -352,7 +352,7 @@ class DatasetWriter:
         path.unlink(missing_ok=True)  # not cut short under a process that reads it
         with naming(path):
             array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-            _allocate(path)
+            allocate(path)
         if fill != 0:
             array[:] = fill
         return array
@@ -370,18 +370,3 @@ class DatasetWriter:
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
-
-
-def _allocate(path: Path) -> None:
-    """Claim the disk space of a sparse file now: a full disk is an error here, and a killed process on later access."""
-    with path.open("r+b") as file:
-        size = path.stat().st_size
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-            return
-        for begin in range(0, size, _BLOCK):
-            # the same bytes written back: what is sparse becomes zeros on the disk
-            file.seek(begin)
-            block = file.read(_BLOCK)
-            file.seek(begin)
-            file.write(block)
