@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,26 @@ from photfeh.core.errors import BadFile
 __all__ = ["allocate", "read_array"]
 
 _BLOCK = 1 << 20
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError),
+    zipfile.BadZipFile,
+)
 
 
 def read_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """A memory map of an array whose shape and kind are known."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        SyntaxError,
+        EOFError,
+        OverflowError,
+        RecursionError,
+        zipfile.BadZipFile,
+    ) as error:
         said = str(error).splitlines() or [type(error).__name__]
         raise BadFile(f"{path} cannot be read ({said[0].rstrip('.')}); prepare the data set again.") from error
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.dtype(dtype):
