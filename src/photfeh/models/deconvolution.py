@@ -193,14 +193,20 @@ def _inform(
             for t in range(m):
                 basis[t, 2 * k - 1] = np.cos(2 * np.pi * k * phase[star, t])
                 basis[t, 2 * k] = np.sin(2 * np.pi * k * phase[star, t])
-        weight, noise = np.ones(m), 0.3 * np.sqrt(2.0 * np.mean(y * y)) + 1e-3
+        residual, weight, noise = np.empty(m), np.ones(m), 0.3 * np.sqrt(2.0 * np.mean(y * y)) + 1e-3
         inverse, solution = np.empty((d, d)), np.zeros(d)
         gram, right = np.empty((d, d)), np.empty(d)
         for turn in range(rounds + 1):
+            right[:] = 0.0
+            gram[:] = 0.0
+            for t in range(m):
+                for i in range(d):
+                    product = basis[t, i] * weight[t]
+                    right[i] += product * y[t]
+                    for j in range(i + 1):
+                        gram[i, j] += product * basis[t, j]
             for i in range(d):
-                right[i] = np.sum(basis[:, i] * weight * y)
-                for j in range(i + 1):
-                    gram[i, j] = np.sum(basis[:, i] * weight * basis[:, j])
+                for j in range(i):
                     gram[j, i] = gram[i, j]
             if turn == rounds:
                 break
@@ -210,11 +216,15 @@ def _inform(
             invert(system, inverse)
             used = 0.0
             for i in range(d):
-                solution[i] = np.sum(inverse[i] * right)
-                used += np.sum(inverse[i] * gram[i])
-            residual = y.copy()
+                solution[i] = 0.0
+                for j in range(d):
+                    solution[i] += inverse[i, j] * right[j]
+                    used += inverse[i, j] * gram[i, j]
             for t in range(m):
-                residual[t] -= np.sum(basis[t] * solution)
+                fitted = 0.0
+                for i in range(d):
+                    fitted += basis[t, i] * solution[i]
+                residual[t] = y[t] - fitted
             free = max(m - used, 0.25 * m)
             noise = 1.4826 * np.median(np.abs(residual)) * np.sqrt(m / free) + 1e-3
             for t in range(m):
