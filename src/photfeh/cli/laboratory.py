@@ -129,7 +129,8 @@ def learning_curve(
     with progress() as report:
         table = run(
             dataset, output, fractions=parts, models=names(models), representations=[representation], folds=folds,
-            weighting=weighting, params=settings(set_, names(models)), seed=seed, jobs=jobs, overwrite=overwrite, progress=report,
+            weighting=weighting, params=settings(set_, names(models)), seed=seed, jobs=jobs, overwrite=overwrite,
+            progress=report,
         )  # fmt: skip
     write_text(output / "learning_curve.csv", table.to_csv(index=False))
     wide = table.pivot(index=["n_train", "repeat", "fold"], columns="model", values="rmse")
