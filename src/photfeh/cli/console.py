@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -104,8 +104,11 @@ def roles(text: str | None) -> dict[str, str] | None:
     return {role.strip(): name.strip() for role, _, name in pairs}
 
 
-def settings(items: list[str] | None) -> dict[str, dict[str, Any]]:
-    """``gru.epochs=50`` -> {"gru": {"epochs": 50}}; values are read as JSON, else taken as text."""
+def settings(items: list[str] | None, models: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """``gru.epochs=50`` -> {"gru": {"epochs": 50}}; values are read as JSON, else taken as text.
+
+    A setting of a model that is not among ``models`` would be without effect, and is refused.
+    """
     params: dict[str, dict[str, Any]] = {}
     for item in items or []:
         key, equals, text = item.partition("=")
@@ -116,6 +119,8 @@ def settings(items: list[str] | None) -> dict[str, dict[str, Any]]:
             value = json.loads(text)
         except ValueError:
             value = text
+        if models is not None and model not in models:
+            raise BadInput(f"--set {item} is for {model}, but asked for is {', '.join(models)}.")
         params.setdefault(model, {})[name] = tuple(value) if isinstance(value, list) else value
     return params
 

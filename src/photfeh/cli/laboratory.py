@@ -59,7 +59,7 @@ def validate(
         result = run(
             opened, output,
             models=chosen, representations=kinds, folds=int(folds) if folds.isdigit() else folds,
-            repeats=repeats, protocol=how, weighting=weighting, params=settings(set_), seed=seed,
+            repeats=repeats, protocol=how, weighting=weighting, params=settings(set_, chosen), seed=seed,
             jobs=jobs, overwrite=overwrite, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)
@@ -129,7 +129,8 @@ def learning_curve(
     with progress() as report:
         table = run(
             dataset, output, fractions=parts, models=names(models), representations=[representation], folds=folds,
-            weighting=weighting, params=settings(set_), seed=seed, jobs=jobs, overwrite=overwrite, progress=report,
+            weighting=weighting, params=settings(set_, names(models)), seed=seed, jobs=jobs, overwrite=overwrite,
+            progress=report,
         )  # fmt: skip
     write_text(output / "learning_curve.csv", table.to_csv(index=False))
     wide = table.pivot(index=["n_train", "repeat", "fold"], columns="model", values="rmse")

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from photfeh.cli.console import out, print_frame, progress, settings
 from photfeh.cli.options import Output, Overwrite, Seed, Set, Threads, Weighting
-from photfeh.core.errors import BadInput
 
 __all__ = ["models", "train"]
 
@@ -36,9 +35,7 @@ def train(
     """
     from photfeh.inference.training import train as run
 
-    params = settings(set_)
-    if set(params) - {model}:
-        raise BadInput(f"--set is for {', '.join(sorted(set(params) - {model}))}, but the model is {model}.")
+    params = settings(set_, [model])
     with progress() as report:
         ensemble = run(
             dataset, output,

@@ -173,9 +173,8 @@ def _check_settings(
     """What can be known as wrong before any fit."""
     if not models or not representations:
         raise BadInput("name at least one model and one representation.")
-    strangers = sorted(set(params) - set(models))
-    if strangers:
-        raise BadInput(f"parameters are given for {', '.join(strangers)}, but the models are {', '.join(models)}.")
+    for name in params:  # of a model that is not asked for they may be given, but not of one that there is not
+        create_model(name, **params[name])
     check_weighting(weighting)
     if jobs < 1:
         raise BadInput(f"jobs must be at least 1, found {jobs}.")
