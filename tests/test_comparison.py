@@ -19,13 +19,14 @@ import photfeh as pf
 from browser import needs_chromium
 from photfeh import report
 from photfeh.core.errors import BadInput, MissingColumn
-from photfeh.report.comparison import comparison_text, write_comparison
+from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.figures.models import _cliques, pit_values
 from photfeh.report.page.sections_comparison import _order, comparison_sections
 from photfeh.validation.comparison import compare
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.groups import group_scores
 from photfeh.validation.metrics import metrics_table, score
+from photfeh.validation.run import seal_run
 from photfeh.validation.significance import (
     average_ranks,
     bootstrap_rmse,
@@ -84,6 +85,7 @@ def write_run(folder: Path, table: pd.DataFrame, *, sha="a" * 8, protocol="neste
     }
     (folder / "config.toml").write_text(tomli_w.dumps(config))
     (folder / "environment.json").write_text(json.dumps({"processor": "a computer"}))
+    seal_run(folder, [])
     return folder
 
 

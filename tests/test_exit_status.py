@@ -169,7 +169,7 @@ def test_an_output_of_predict_that_cannot_be(call, paths, tmp_path):
         line = one_line(code, err)
         assert path in line
     code, _, err = call("predict", *reads, tmp_path / "folder")
-    assert "ends in .parquet or .csv" in one_line(code, err)
+    assert "ends in .parquet" in one_line(code, err)
     (tmp_path / "folder.csv").mkdir()
     code, _, err = call("predict", *reads, tmp_path / "folder.csv")
     assert "is a folder" in one_line(code, err)

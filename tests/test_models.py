@@ -357,7 +357,7 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
     with pytest.raises(BadFile, match="holds a SupportVector"):
         create_model("gru").restore(tmp_path / "svr")
     (tmp_path / "svr" / "model.safetensors").write_bytes(b"cut")
-    with pytest.raises(BadFile, match="train it again"):
+    with pytest.raises(BadFile, match="train the model again"):
         create_model("svr").restore(tmp_path / "svr")
 
 

@@ -23,7 +23,11 @@ from photfeh.core.threads import in_parts, limited, number_of_threads
 FORKS = {"fork", "forkserver", "bare-fork", "fork-of-threads"}
 
 
-@pytest.mark.parametrize("way", WAYS)
+QUICK = ("fork", "threads")
+"""Ways that are tried in the default run; each starts processes that load everything anew."""
+
+
+@pytest.mark.parametrize("way", [way if way in QUICK else pytest.param(way, marks=pytest.mark.slow) for way in WAYS])
 def test_the_answer_is_the_same_elsewhere(way):
     if way in FORKS and not hasattr(os, "fork"):
         pytest.skip("this system has no fork")

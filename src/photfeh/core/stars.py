@@ -58,6 +58,7 @@ COLUMNS: dict[str, Column] = {
     "fold": Column("", "cross-validation fold that the star belongs to (optional)", "given"),
     "pf": Column("d", "fundamental-mode period", _GAIA),
     "p1_o": Column("d", "first-overtone period", _GAIA),
+    "peak_to_peak_g": Column("mag", "peak-to-peak amplitude in G", _GAIA),
     "best_classification": Column("", "RRab, RRc, RRd", _GAIA),
     "n_epochs": Column("", "epochs used in the fit", "photfeh"),
     "n_rejected": Column("", "clean epochs that the robust fit gave next to no weight", "photfeh"),

@@ -197,7 +197,7 @@ def reason_of(error: Exception) -> str:
 def write_arrays(path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """Write arrays as one safetensors file."""
     with naming(path):
-        Path(path).write_bytes(to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+        Path(path).write_bytes(to_bytes({name: np.asarray(array, order="C") for name, array in arrays.items()}))
 
 
 def read_arrays(path: str | Path) -> dict[str, npt.NDArray[Any]]:

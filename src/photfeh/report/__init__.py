@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from photfeh.report.comparison import comparison_text, write_comparison
+from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.figures.registry import FIGURES, Figure
 from photfeh.report.page.data import TRUTH_NOTES, ReportData
 from photfeh.report.page.document import write_report

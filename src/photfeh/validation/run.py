@@ -24,7 +24,7 @@ from photfeh.core.files import digest_of, read_json, read_sealed, write_json, wr
 from photfeh.core.fingerprint import fingerprint
 from photfeh.validation.metrics import metrics_table
 
-__all__ = ["Part", "Run", "RunWriter", "environment", "write_failure", "write_fit"]
+__all__ = ["Part", "Run", "RunWriter", "environment", "seal_run", "write_failure", "write_fit"]
 
 _FORMAT = 3
 _FINISHED, _FAILED = "run.json", "failed.json"
@@ -184,9 +184,7 @@ class RunWriter:
             write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
         write_json(self.folder / "environment.json", environment())
         self.parts.finish(self._asked, len(self._asked) - self._reused)
-        digests = {name: digest_of(self.folder / name) for name in _FILES}
-        made = {"format": _FORMAT, "parts": [path.name for path in good], "files": digests}
-        write_sealed(self.folder / _FINISHED, made)
+        seal_run(self.folder, [path.name for path in good])
         return Run.open(self.folder)
 
     def _failures(self) -> pd.DataFrame:
@@ -204,6 +202,12 @@ class RunWriter:
                 rows.append(vars(part) | {"reason": said["reason"]})
                 write_text(told / f"{part.name}.txt", said["traceback"])
         return pd.DataFrame(rows, columns=["model", "representation", "repeat", "fold", "reason"])
+
+
+def seal_run(folder: Path, parts: list[str]) -> None:
+    """Write the sign of a finished run: the names of its parts and the digest of each of its files."""
+    digests = {name: digest_of(folder / name) for name in _FILES}
+    write_sealed(folder / _FINISHED, {"format": _FORMAT, "parts": parts, "files": digests})
 
 
 def write_fit(
