@@ -239,7 +239,7 @@ def test_contradicting_runs_are_refused_by_name(tmp_path):
         compare([good, write_run(tmp_path / "other", out_of_fold(["gru"]), settings={"units": 3})])
     with pytest.raises(BadInput, match="different folds"):
         compare([good, write_run(tmp_path / "folds", out_of_fold(["ridge_fourier"], seed=5))])
-    with pytest.raises(BadInput, match="not a finished run"):
+    with pytest.raises(BadInput, match="is not a run"):
         compare([tmp_path])
     with pytest.raises(BadInput, match="no run was given"):
         compare([])

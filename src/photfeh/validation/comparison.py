@@ -122,6 +122,8 @@ def compare(
         hashes.setdefault(group.stars_sha256, []).append(group)
     sources = _star_tables(datasets, set(hashes))
     found: list[Comparison] = []
+    # of a file only the name: a whole path leaves a figure no room
+    theirs = Path(external).name if external is not None and Path(external).is_file() else str(external)
     for sha, groups in hashes.items():
         groups.sort(key=lambda group: group.protocol)  # nested before paper
         source = sources.get(sha, sources.get(""))
@@ -130,7 +132,7 @@ def compare(
         name = (groups[0].runs[0] if dataset is None else dataset).folder.resolve().name
         table = None if external is None else _external(external, stars)
         name = _unused(name, [one.name for one in found])
-        found.append(_compare(name, groups, stars, dataset, table, str(external), n_resamples, seed))
+        found.append(_compare(name, groups, stars, dataset, table, theirs, n_resamples, seed))
     if external is not None and not any(len(one.external) for one in found):
         raise BadInput(f"the external predictions {external} have no star in common with these runs.")
     return found
