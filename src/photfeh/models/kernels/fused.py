@@ -133,16 +133,27 @@ def _can_fuse(module: GRU | LSTM, x: Tensor) -> bool:
     )
 
 
+def _anywhere(run: Callable[..., Any], module: nn.Module, x: Any) -> Any:
+    """What torch says, also on processors for which oneDNN has no bfloat16 LSTM and gives up."""
+    try:
+        return run(module, x)
+    except RuntimeError as error:
+        if "primitive" not in str(error):
+            raise
+        with torch.backends.mkldnn.flags(enabled=False):
+            return run(module, x)
+
+
 def _run_torch(module: GRU | LSTM, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """The same by torch alone. Packed sequences must not be empty, so stars without a step get one, then zeros."""
     run: Callable[..., Any] = nn.LSTM.forward if isinstance(module, LSTM) else nn.GRU.forward
     if lengths is None:
-        output, state = run(module, x)
+        output, state = _anywhere(run, module, x)
         return output, state[0] if isinstance(module, LSTM) else state
     some = (lengths > 0).to(x.device)
     x = torch.where(some[:, None, None], x, 0.0)
     packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-    output, state = run(module, packed)
+    output, state = _anywhere(run, module, packed)
     output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
     last = state[0] if isinstance(module, LSTM) else state
     return torch.where(some[:, None, None], output, 0.0), torch.where(some[None, :, None], last, 0.0)
