@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -140,8 +141,10 @@ def _anywhere(run: Callable[..., Any], module: nn.Module, x: Any) -> Any:
     except RuntimeError as error:
         if "primitive" not in str(error):
             raise
-        with torch.backends.mkldnn.flags(enabled=False):
-            return run(module, x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says that some of these flags are for other devices
+            with torch.backends.mkldnn.flags(enabled=False):
+                return run(module, x)
 
 
 def _run_torch(module: GRU | LSTM, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
