@@ -125,6 +125,6 @@ def test_the_kernel_draws_the_curves_of_the_module():
     """One star at a time for predictions, batches in training: the same to rounding."""
     X, _ = sample("raw")
     found = _ridge_curves(X, 6, 64)
-    phase = torch.as_tensor((X.values[..., 1] / X.feature("period")[:, None]).astype(np.float32))
-    expected = RidgeCurve(6, 64)(phase, torch.as_tensor(X.values[..., 0]), torch.as_tensor(X.mask))
+    phase = torch.tensor((X.values[..., 1] / X.feature("period")[:, None]).astype(np.float32))
+    expected = RidgeCurve(6, 64)(phase, torch.tensor(X.values[..., 0]), torch.tensor(X.mask))
     torch.testing.assert_close(found, expected, rtol=0.0, atol=2e-6)

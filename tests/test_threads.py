@@ -23,7 +23,10 @@ from photfeh.core.threads import in_parts, limited, number_of_threads
 FORKS = {"fork", "forkserver", "bare-fork", "fork-of-threads"}
 
 
-@pytest.mark.parametrize("way", WAYS)
+SLOW = {"forkserver", "bare-fork", "limited-threads"}
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=[pytest.mark.slow] * (way in SLOW)) for way in WAYS])
 def test_the_answer_is_the_same_elsewhere(way):
     if way in FORKS and not hasattr(os, "fork"):
         pytest.skip("this system has no fork")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from photfeh.report.comparison import comparison_text, write_comparison
+from photfeh.report.figures.predictions import comparison  # here by name, since a file of that name would hide it
 from photfeh.report.figures.registry import FIGURES, Figure
 from photfeh.report.page.data import TRUTH_NOTES, ReportData
 from photfeh.report.page.document import write_report
@@ -21,11 +22,12 @@ __all__ = [
     "Curves",
     "Figure",
     "ReportData",
+    "comparison",
     "comparison_text",
     "write_comparison",
     "write_report",
 ]
-__all__ += list(FIGURES)
+__all__ += [name for name in FIGURES if name not in __all__]
 
 
 def __getattr__(name: str) -> Any:
