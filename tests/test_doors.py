@@ -84,6 +84,12 @@ def test_a_figure_of_a_table_without_a_section_gets_one(monkeypatch, tmp_path):
     assert "What is left." in page
 
 
+def test_every_figure_is_a_function_of_the_report():
+    for name, figure in FIGURES.items():
+        assert name in report.__all__
+        assert getattr(report, name) is figure.function, name
+
+
 def test_what_is_no_figure_is_no_attribute():
     with pytest.raises(AttributeError, match="no attribute 'bayley'"):
         getattr(report, "bayley")  # noqa: B009

@@ -159,14 +159,13 @@ def assert_same_in_any_company(predict_dist, X: Sequences) -> None:
     order = np.random.default_rng(1).permutation(len(X))
     np.testing.assert_array_equal(np.stack(predict_dist(X[order])), whole[:, order])
     for size in (1, 2, 3, 7, 130):
-        for begin in (0, 20):
-            rows = order[begin : begin + size]
-            np.testing.assert_array_equal(np.stack(predict_dist(X[rows])), whole[:, rows], err_msg=f"{size} stars")
+        rows = order[size : 2 * size] if size < 20 else order[:size]
+        np.testing.assert_array_equal(np.stack(predict_dist(X[rows])), whole[:, rows], err_msg=f"{size} stars")
     threads = torch.get_num_threads()
     for number in (2, 1):
         torch.set_num_threads(number)
         with limited(number):
-            np.testing.assert_array_equal(np.stack(predict_dist(X[:])), whole, err_msg=f"{number} threads")
+            np.testing.assert_array_equal(np.stack(predict_dist(X[:20])), whole[:, :20], err_msg=f"{number} threads")
     torch.set_num_threads(threads)
 
 
