@@ -36,10 +36,11 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """The command in a process group of its own, as a shell starts it."""
+    """The command in a process group of its own, as a shell starts it in the foreground (SIGINT not ignored)."""
     return subprocess.Popen(
         [COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
