@@ -268,7 +268,7 @@ def test_prepare_checks_every_option_before_the_first_star(call, paths, tmp_path
      ("--id-column", "none such")],
 )  # fmt: skip
 def test_predict_checks_every_option_before_the_first_star(call, paths, tmp_path, monkeypatch, option, value):
-    monkeypatch.setattr("photfeh.inference.prediction.measure", None)
+    monkeypatch.setattr("photfeh.inference.predictor.measure", None)
     monkeypatch.chdir(tmp_path)
     options = {"--model": "relation", "--output": "p.csv"} | {option: value}
     reads = (paths / "epochs.parquet", "--stars", paths / "stars.parquet")

@@ -275,7 +275,7 @@ def test_units_of_kept_columns_stay(survey, tmp_path):
 
 
 def test_what_cannot_be_kept_or_written_is_said_before_anything_is_measured(survey, tmp_path, monkeypatch):
-    monkeypatch.setattr("photfeh.inference.prediction.measure", None)
+    monkeypatch.setattr("photfeh.inference.predictor.measure", None)
     with pytest.raises(MissingColumn, match="no_such"):
         pf.predict(survey.curves, survey.stars, model="relation", keep=["no_such"])
     stars = survey.stars.assign(field="Å")

@@ -14,7 +14,7 @@ from photfeh.core.errors import BadInput
 
 __all__ = ["predict"]
 
-_SHOWN = ["source_id", "feh", "feh_error", "feh_lower", "feh_upper", "flag", "period", "n_epochs", "model"]
+_SHOWN = ["source_id", "feh", "feh_error", "feh_lower", "feh_upper", "flag", "period", "n_epochs", "model", "scale"]
 _ROWS_SHOWN = 50
 
 
@@ -41,6 +41,12 @@ def predict(
     adapt_intervals: Annotated[
         bool, typer.Option(help="Fit intervals to the population of these stars (weighted conformal).")
     ] = False,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Scale of [Fe/H]: spectroscopic (default where the model has a way there), labels, or a name."
+        ),
+    ] = None,
     columns: Columns = None,
     id_column: IdColumn = None,
     threads: Threads = None,
@@ -70,6 +76,7 @@ def predict(
     from photfeh.inference.prediction import predict as run
 
     predictor = load(model)
+    predictor.check_scale(scale)
     choice: Any = periods
     source, remote = _source(epochs, source_id, query)
     target = output or (None if remote else Path("predictions.parquet"))
@@ -85,7 +92,7 @@ def predict(
     with progress() as report:
         table = run(
             source, star_table, model=predictor, output=target, band=band, any_band=any_band, periods=choice,
-            adapt=adapt_intervals, columns=roles(columns), id_column=id_column, threads=threads,
+            adapt=adapt_intervals, scale=scale, columns=roles(columns), id_column=id_column, threads=threads,
             keep=names(keep or ""), full=full, overwrite=overwrite,
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
@@ -99,7 +106,8 @@ def predict(
         out.print(
             f"model {predictor.name} (labels: {predictor.truth}): {int(good.sum())} of {len(table)} "
             f"stars predicted, median [Fe/H] {table['feh'].median():.2f} "
-            f"with a median error of {table['feh_error'].median():.2f}"
+            f"with a median error of {table['feh_error'].median():.2f}, "
+            f"on the scale {' and '.join(sorted(set(table.loc[good, 'scale'])))}"
         )
     else:
         out.print(f"none of {len(table)} stars could be predicted; the flag column says why")
