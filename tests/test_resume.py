@@ -11,6 +11,7 @@ import pytest
 
 from photfeh.core.errors import BadFile, BadInput, InUse
 from photfeh.core.lightcurves import LightCurves
+from photfeh.inference import predictor as predicting
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import predict
 from photfeh.inference.training import train
