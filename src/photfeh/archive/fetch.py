@@ -21,10 +21,10 @@ from photfeh.archive.gaia import (
     Structure,
     get_release,
 )
-from photfeh.archive.results import Fetched, finished, write_results
+from photfeh.archive.results import Fetched, finished, write_results, write_unfinished
 from photfeh.archive.tables import sources_of, star_rows
 from photfeh.archive.tap import Tap, to_ids
-from photfeh.archive.web import Patience, session
+from photfeh.archive.web import ArchiveError, Patience, session
 from photfeh.core.cache import Parts
 from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
@@ -148,16 +148,21 @@ def fetch(
             done = finished(folder, request)
             if done is not None:
                 return done
-            sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=local is not None)
-            stars = star_rows(tap, sources, parts, may_fail=local is not None)
-            books = Books(edition, parts, sources, progress or _silent)
-            if local is not None:
-                read_folder(books, Path(local))
-            else:
-                planned = Plan(edition, len(sources.ids), -(-len(sources.ids) // chunk))
-                _log.info("%s", " ".join(filter(None, (f"{planned}.", planned.advice))))
-                link = DataLink(edition, web, patience, structure=structure, format=format)
-                ask_all(books, link, chunk, patience)
+            books = None
+            try:
+                sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=local is not None)
+                stars = star_rows(tap, sources, parts, may_fail=local is not None)
+                books = Books(edition, parts, sources, progress or _silent)
+                if local is not None:
+                    read_folder(books, local)
+                else:
+                    planned = Plan(edition, len(sources.ids), -(-len(sources.ids) // chunk))
+                    _log.info("%s", " ".join(filter(None, (f"{planned}.", planned.advice))))
+                    link = DataLink(edition, web, patience, structure=structure, format=format)
+                    ask_all(books, link, chunk, patience)
+            except ArchiveError as error:
+                write_unfinished(folder, asked, books, str(error))
+                raise
             result = write_results(folder, books, stars, request)
             if result.complete:
                 parts.clear()

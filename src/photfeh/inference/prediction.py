@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from photfeh.archive.origin import origin_of
 from photfeh.core.bands import require_same_band
 from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadInput, BandMismatch, PhotfehWarning, UnknownName
@@ -333,8 +334,9 @@ def predict(
         if output is not None:
             settings = {"band": band, "periods": periods, "any_band": any_band, "adapt": adapt, "full": full}
             about = provenance(
-                model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth, settings=settings
-            )
+                model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth, settings=settings,
+                **({"archive": origin} if (origin := origin_of(epochs)) is not None else {}),
+            )  # fmt: skip
             write_predictions(result, output, about, kept_units=given.attrs.get("units"))
         if parts is not None:
             parts.clear()

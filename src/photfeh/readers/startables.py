@@ -57,13 +57,24 @@ def read_stars(
     BadFile, MissingColumn, BadColumn
         see :func:`photfeh.readers.read_tables` and :func:`photfeh.core.stars.validate_stars`; the text names the file.
     """
-    roles = roles_of(columns, id_column, STAR_ROLES)
+    where, tables = _tables_of(source)
+    return _stars_of_tables(tables, where, columns, id_column)
+
+
+def _tables_of(source: object) -> tuple[str, list[pa.Table]]:
+    """The tables of a source of stars, and what messages call it."""
     if isinstance(source, (str, os.PathLike)):
-        where, schema = str(source), read_schema(source)
-        tables = read_tables(source, columns=None if schema is None else _scalars(schema))
-    else:
-        where = "the star table"
-        tables = [pa.table({"source_id": _identifiers(source)})] if _is_plain_list(source) else as_tables(source)
+        schema = read_schema(source)
+        return str(source), read_tables(source, columns=None if schema is None else _scalars(schema))
+    if _is_plain_list(source):
+        return "the star table", [pa.table({"source_id": _identifiers(source)})]
+    return "the star table", as_tables(source)
+
+
+def _stars_of_tables(
+    tables: list[pa.Table], where: str, columns: Mapping[str, str] | None, id_column: str | None
+) -> pd.DataFrame:
+    roles = roles_of(columns, id_column, STAR_ROLES)
     frames = [_frame(table, roles, where) for table in tables]
     return validate_stars(_joined(frames, tables, where), where=where)
 
@@ -196,11 +207,39 @@ def stars_of(
             return validate_stars(pd.DataFrame({"source_id": epochs.source_id}))
         return stars_from_epochs(epochs, band=band, columns=of_curves(columns), id_column=id_column)
     own = {role: name for role, name in (columns or {}).items() if role in STAR_ROLES and role not in CURVE_ROLES}
+    where, tables = _tables_of(stars)
+    if id_column is None:
+        id_column = _identifier_of_both(tables, epochs)
     try:
-        return read_stars(stars, columns=own, id_column=id_column)
+        return _stars_of_tables(tables, where, own, id_column)
     except MissingColumn:
         # the identifiers of the two tables may have other names
-        return read_stars(stars, columns=own)
+        return _stars_of_tables(tables, where, own, None)
+
+
+def _identifier_of_both(tables: list[pa.Table], epochs: object) -> str | None:
+    """Where a star table has several identifiers: the one by which the light curves are identified, if it has that.
+
+    None leaves the choice to the order of :data:`photfeh.core.identifiers.IDENTIFIERS`.
+    """
+    names = identifier_columns(tables[0].column_names) if len(tables) == 1 else []
+    if len(names) < 2 or isinstance(epochs, LightCurves):
+        return None
+    theirs = identifier_columns(_names_of_curves(epochs))
+    return theirs[0] if theirs and theirs[0] in names else None
+
+
+def _names_of_curves(epochs: object) -> list[str]:
+    """The names of the columns of a source of light curves, of several files those of the first that can be read."""
+    if not is_path_or_paths(epochs):
+        return as_tables(epochs)[0].column_names
+    for file in files_of(epochs)[0]:
+        try:
+            schema = read_schema(file)
+            return tidy(schema.empty_table()).column_names if schema is not None else read_tables(file)[0].column_names
+        except BadInput:
+            continue
+    return []
 
 
 def of_curves(columns: Mapping[str, str] | None) -> dict[str, str]:
