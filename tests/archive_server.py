@@ -214,6 +214,7 @@ class ArchiveServer:
         self.schemas = ["gaiadr3", "gaiadr4"]
         self.words, self.seconds_per_source = {name: dict(words) for name, words in WORDS.items()}, 0.0
         self.calls: list[list[int]] = []
+        self.busy = 0.0
         self.forms: list[dict[str, str]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.tap_calls = 0
@@ -470,8 +471,11 @@ class _Handler(BaseHTTPRequestHandler):
         fault = archive.fault(ids, number)
         if self._fail(fault, ids):
             return
+        began = time.monotonic()
         time.sleep(archive.seconds_per_source * len(ids))
         status, body = archive.answer(form, fault)
+        with archive.lock:
+            archive.busy += time.monotonic() - began
         self._send(status, body, "application/zip" if status == 200 else "text/plain")
 
     # ------------------------------------------------------------------ TAP

@@ -11,7 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -507,10 +510,15 @@ def test_ten_thousand_sources_with_one_call_in_twenty_failing(
         def fault(asked: list[int], n: int) -> str | None:
             return "500" if poison in asked else str(rng.choice(kinds)) if rng.random() < 0.05 else None
 
-        server.fault = fault
+        server.fault, server.seconds_per_source = fault, 0.02
+        began = time.monotonic()
         result = pf.fetch(ids, output=tmp_path / "out", format="csv", chunk=50, patience=patience)
+        seconds = time.monotonic() - began
+        served = server.busy
     assert result.count("failed") == 1
     assert result.count("received") == len(ids) - 1
+    assert served > 0.02 * len(ids)
+    assert seconds < 1.5 * served  # limited by the pace of the server, not by ours
     check_all(result, [number for number in ids if number != poison], rows)
 
 
@@ -561,8 +569,8 @@ def test_identifiers_of_the_other_release(archive: ArchiveServer, tmp_path: Path
     assert result.table["status"].tolist() == ["received"] * len(IDS) + ["no counterpart"]
     assert pd.read_parquet(result.stars)["id_asked"].tolist() == old
     check_all(result)
-    back = pf.fetch(IDS[2:], output=tmp_path / "dr3", release="dr3", ids_of="dr4", patience=patience)
-    assert back.table["source_id"].tolist() == old[2:]  # the archive of the tests has curves of DR4's numbers only
+    back = pf.fetch(IDS[3:], output=tmp_path / "dr3", release="dr3", ids_of="dr4", patience=patience)
+    assert back.table["source_id"].tolist() == old[3:]  # the archive of the tests has curves of DR4's numbers only
     assert set(back.table["status"]) == {"without data"}
 
 
@@ -638,6 +646,63 @@ def test_bulk_files_without_network(tmp_path: Path, patience: Patience, monkeypa
     with pytest.warns(PhotfehWarning, match="periods and types may be missing"):
         result = pf.fetch(IDS, local=tmp_path / "bulk", output=tmp_path / "out", patience=patience)
     check_all(result)
+
+
+class _Ranges(SimpleHTTPRequestHandler):
+    """Files of a folder, also parts of them."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        path, wanted = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if wanted is None or not path.is_file():
+            super().do_GET()
+            return
+        begin, _, end = wanted.removeprefix("bytes=").partition("-")
+        content = path.read_bytes()
+        part = content[int(begin) : int(end) + 1 if end else None]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {begin}-{int(begin) + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+
+@pytest.mark.filterwarnings("ignore")  # the libraries below
+def test_a_catalogue_elsewhere_gives_the_same(
+    archive: ArchiveServer, tmp_path: Path, patience: Patience
+) -> None:
+    lsdb = pytest.importorskip("lsdb", reason="the extra `survey` is not installed")
+    bulk_hats(tmp_path / "plain")
+    (path,) = (tmp_path / "plain" / "dataset").rglob("Npix=7.parquet")
+    frame = pq.read_table(path).to_pandas(types_mapper=pd.ArrowDtype)
+    level_12 = np.array([int(number) >> 35 for number in frame["source_id"]], np.uint64)
+    from cdshealpix.nested import healpix_to_lonlat
+
+    longitude, latitude = healpix_to_lonlat(level_12, 12)
+    frame = frame.assign(ra=longitude.deg, dec=latitude.deg)
+    schema = pq.read_schema(path).append(pa.field("ra", pa.float64())).append(pa.field("dec", pa.float64()))
+    catalog = lsdb.from_dataframe(frame, margin_threshold=None, partition_rows=8, schema=schema.remove_metadata())
+    catalog.write_catalog(tmp_path / "hats", catalog_name="epochs", progress_bar=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/hats"
+        result = pf.fetch([*IDS[3:9], 99], local=address, output=tmp_path / "out", patience=patience)
+        with pytest.raises(ArchiveError, match="nothing-there cannot be read"):
+            pf.fetch(IDS[:2], local=f"{address}/nothing-there", output=tmp_path / "none", patience=patience)
+        server.shutdown()
+    assert archive.calls == []
+    check_all(result, IDS[3:9])
+    assert result.table["status"].tolist() == ["received"] * 6 + ["without data"]
+
+
+def test_a_catalogue_elsewhere_without_the_library(
+    archive: ArchiveServer, tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hats", None)
+    with pytest.raises(BadInput, match=r"photfeh\[survey\]"):
+        pf.fetch(IDS[:2], local="https://example.org/hats", output=tmp_path / "out", patience=patience)
 
 
 # ---------------------------------------------------------------------- what is asked

@@ -17,6 +17,7 @@ from photfeh.archive.datalink import DataLink
 from photfeh.archive.epochs import Answer, read_answer
 from photfeh.archive.flags import joined as joined_flags
 from photfeh.archive.gaia import Release
+from photfeh.archive.remote import RemoteFile, remote_files
 from photfeh.archive.tables import Sources
 from photfeh.archive.web import ArchiveError, Broken, Patience, Refused, ServerError, TooSlow
 from photfeh.core.cache import Key, Parts
@@ -117,19 +118,26 @@ def named(path: Path) -> Iterator[None]:
         raise OSError(error.errno or 0, error.strerror or str(error), str(path)) from error
 
 
-def read_folder(books: Books, folder: Path) -> None:
-    """Take the light curves from bulk files, a part a file."""
+def read_folder(books: Books, folder: Path | str) -> None:
+    """Take the light curves from bulk files, a part a file; text is the address of a catalogue elsewhere."""
     ids = books.sources.ids
-    files = bulk_files(folder, ids)
+    files = remote_files(folder, ids) if isinstance(folder, str) else bulk_files(folder, ids)
     for number, path in enumerate(files, start=1):
-        state = path.stat()
-        key = Key("bulk", fingerprint(books.release, ids, str(path.resolve()), state.st_size, state.st_mtime_ns))
+        key = Key("bulk", fingerprint(books.release, ids, *_state_of(path)))
         about = read_json(books.parts.folder / key.name / "answer.json")
         if isinstance(about, dict):
             books.take(key, about)
         else:
             books.keep(key, ids, read_bulk(path, ids, books.release, books.tally))
         books.progress("files", number, len(files))
+
+
+def _state_of(path: Path | RemoteFile) -> tuple[str | int, ...]:
+    """What tells that a bulk file is the one that was read before."""
+    if isinstance(path, RemoteFile):
+        return path.address, path.version
+    state = path.stat()
+    return str(path.resolve()), state.st_size, state.st_mtime_ns
 
 
 def ask_all(books: Books, link: DataLink, size: int, patience: Patience) -> None:

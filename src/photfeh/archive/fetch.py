@@ -21,6 +21,7 @@ from photfeh.archive.gaia import (
     Structure,
     get_release,
 )
+from photfeh.archive.remote import is_remote
 from photfeh.archive.results import Fetched, finished, write_results, write_unfinished
 from photfeh.archive.tables import sources_of, star_rows
 from photfeh.archive.tap import Tap, to_ids
@@ -114,8 +115,9 @@ def fetch(
         Format of the answers on the way.
     chunk : int
         Sources in each call, at most 5,000. Larger ones are not faster, and more is lost with each failure.
-    local : path, optional
-        Folder of a HATS catalogue or of bulk files: light curves are taken from there, not from DataLink.
+    local : path or address, optional
+        Folder of a HATS catalogue or of bulk files, or the address of a HATS catalogue (https://, s3://; needs the
+        extra ``survey``): light curves are taken from there, not from DataLink.
     overwrite : bool
         Write into a folder that photfeh did not make.
     patience : Patience, optional
@@ -142,7 +144,8 @@ def fetch(
     with session(patience) as web:
         tap = Tap(edition, web, patience)
         asked = _asked(tap, ids, cone, query)
-        request = fingerprint(edition, asked, ids_of, None if local is None else str(Path(local).resolve()))
+        place = None if local is None else str(local) if is_remote(local) else Path(local).resolve()
+        request = fingerprint(edition, asked, ids_of, None if place is None else str(place))
         folder = own_folder(output or default_folder(edition, request), "fetch", overwrite=overwrite)
         with Parts(folder / "parts").claim() as parts:
             done = finished(folder, request)
@@ -150,11 +153,11 @@ def fetch(
                 return done
             books = None
             try:
-                sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=local is not None)
-                stars = star_rows(tap, sources, parts, may_fail=local is not None)
+                sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=place is not None)
+                stars = star_rows(tap, sources, parts, may_fail=place is not None)
                 books = Books(edition, parts, sources, progress or _silent)
-                if local is not None:
-                    read_folder(books, local)
+                if place is not None:
+                    read_folder(books, place)
                 else:
                     planned = Plan(edition, len(sources.ids), -(-len(sources.ids) // chunk))
                     _log.info("%s", " ".join(filter(None, (f"{planned}.", planned.advice))))
