@@ -569,8 +569,8 @@ def test_identifiers_of_the_other_release(archive: ArchiveServer, tmp_path: Path
     assert result.table["status"].tolist() == ["received"] * len(IDS) + ["no counterpart"]
     assert pd.read_parquet(result.stars)["id_asked"].tolist() == old
     check_all(result)
-    back = pf.fetch(IDS[3:], output=tmp_path / "dr3", release="dr3", ids_of="dr4", patience=patience)
-    assert back.table["source_id"].tolist() == old[3:]  # the archive of the tests has curves of DR4's numbers only
+    back = pf.fetch(IDS[3:-1], output=tmp_path / "dr3", release="dr3", ids_of="dr4", patience=patience)
+    assert back.table["source_id"].tolist() == old[3:-1]  # the archive of the tests has curves of DR4's numbers only
     assert set(back.table["status"]) == {"without data"}
 
 
@@ -670,9 +670,7 @@ class _Ranges(SimpleHTTPRequestHandler):
 
 
 @pytest.mark.filterwarnings("ignore")  # the libraries below
-def test_a_catalogue_elsewhere_gives_the_same(
-    archive: ArchiveServer, tmp_path: Path, patience: Patience
-) -> None:
+def test_a_catalogue_elsewhere_gives_the_same(archive: ArchiveServer, tmp_path: Path, patience: Patience) -> None:
     lsdb = pytest.importorskip("lsdb", reason="the extra `survey` is not installed")
     bulk_hats(tmp_path / "plain")
     (path,) = (tmp_path / "plain" / "dataset").rglob("Npix=7.parquet")

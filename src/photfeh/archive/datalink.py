@@ -13,7 +13,6 @@ import requests
 
 from photfeh.archive.gaia import MOST_IDS, Release, Structure
 from photfeh.archive.web import (
-    ArchiveError,
     Broken,
     Patience,
     Refused,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ import pandas as pd
 
 from photfeh.archive.origin import origin_of
 from photfeh.core.bands import require_same_band
-from photfeh.core.cache import Key, Parts
-from photfeh.core.errors import BadInput, BandMismatch, PhotfehWarning, UnknownName
+from photfeh.core.cache import Parts
+from photfeh.core.errors import BadInput, BandMismatch, UnknownName
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.flags import Flag, predictable
 from photfeh.core.lightcurves import LightCurves
@@ -28,10 +27,12 @@ from photfeh.inference.columns import PREDICTION_COLUMNS, full_columns, kept
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.formats import check_text
 from photfeh.inference.output import check_output, parts_folder, provenance, write_predictions
-from photfeh.readers.startables import stars_of
-from photfeh.readers.stream import Chunk, iter_chunks
+from photfeh.inference.pieces import predicted_pieces
+from photfeh.inference.streaming import check_streamed, streamed
+from photfeh.readers.pairing import stars_of
+from photfeh.readers.stream import iter_chunks
 from photfeh.samples.measure import Measurement, measure
-from photfeh.samples.periods import Periods, check_period_setting, check_period_word
+from photfeh.samples.periods import Periods, check_period_word
 from photfeh.samples.sequences import build_sequences
 
 __all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "load_card", "predict"]
@@ -165,11 +166,13 @@ class Predictor:
             flagged.
         """
         self.check_band(curves.band, any_band=any_band)
-        measured = measure(curves, stars, periods=periods)
-        predicted = self.predict_measured(measured)
-        return pd.concat([predicted, full_columns(measured.table)], axis=1) if full else predicted
+        return self.predict_measured(self.measured(curves, stars, periods=periods), full=full)
 
-    def predict_measured(self, measured: Measurement) -> pd.DataFrame:
+    def measured(self, curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "given") -> Measurement:
+        """What :meth:`predict_measured` takes, for every row of a star table (:func:`photfeh.samples.measure`)."""
+        return measure(curves, stars, periods=periods)
+
+    def predict_measured(self, measured: Measurement, *, full: bool = False) -> pd.DataFrame:
         """Predictions for stars that are measured already, in whatever band they are (flagged if another)."""
         curves, table = measured.curves, measured.table
         flag = table["flag"].to_numpy(np.int64).copy()
@@ -184,7 +187,7 @@ class Predictor:
             chosen[mine] = name
             self._fill(ensemble, measured, mine, columns, flag)
         flag[free] |= int(Flag.WRONG_TYPE)
-        return pd.DataFrame(
+        predicted = pd.DataFrame(
             {
                 "source_id": table["source_id"].to_numpy(np.int64),
                 **columns,
@@ -194,6 +197,7 @@ class Predictor:
                 "model": chosen.astype(str),
             }
         )
+        return pd.concat([predicted, full_columns(table)], axis=1) if full else predicted
 
     def check_band(self, band: str, *, any_band: bool = False) -> None:
         """Raise BandMismatch unless the model was made for this band, or any will do."""
@@ -213,15 +217,20 @@ class Predictor:
         BadInput
             if there are too few stars, or they are too unlike those of the calibration.
         """
-        measured = measure(curves, stars, periods=periods)
+        return self.adapted_to(self.measured(curves, stars, periods=periods), any_band=any_band)
+
+    def adapted_to(self, measured: Measurement, *, any_band: bool = False) -> Predictor:
+        """:meth:`adapted` for stars that are measured already."""
         good = predictable(measured.table["flag"])
         made = {}
         for name, ensemble in self.ensembles.items():
             mine = good & measured.table["type"].isin(list(ensemble.types)).to_numpy(bool)
             good &= ~mine
-            X = build_sequences(measured, ensemble.representation, any_band=any_band)
-            mine &= X.mask.any(axis=1)
-            made[name] = ensemble.adapted(X[mine]) if mine.any() else ensemble
+            made[name] = ensemble
+            if mine.any():
+                X = build_sequences(measured.select(mine), ensemble.representation, any_band=any_band)
+                usable = X.mask.any(axis=1)
+                made[name] = ensemble.adapted(X[usable]) if usable.any() else ensemble
         return Predictor(self.name, made)
 
     @staticmethod
@@ -235,13 +244,15 @@ class Predictor:
         """Predict the stars ``mine`` and write columns and flags in place."""
         if not mine.any():
             return
+        rows = np.flatnonzero(mine)
         # bands were compared before the stars were measured
-        sequences = build_sequences(measured, ensemble.representation, any_band=True)
-        flag[mine & ~sequences.mask.any(axis=1)] |= int(Flag.NO_FIT)
-        good = np.flatnonzero(mine & predictable(flag))
+        sequences = build_sequences(measured.select(mine), ensemble.representation, any_band=True)
+        usable = sequences.mask.any(axis=1)
+        flag[rows[~usable]] |= int(Flag.NO_FIT)
+        good = rows[usable]
         if not len(good):
             return
-        X = sequences[good]
+        X = sequences if usable.all() else sequences[usable]
         mean, error, half = ensemble.predict_interval(X)
         columns["feh"][good], columns["feh_error"][good] = mean, error
         columns["feh_lower"][good], columns["feh_upper"][good] = mean - half, mean + half
@@ -266,6 +277,7 @@ def predict(
     overwrite: bool = False,
     threads: int | None = None,
     stars_per_chunk: int = 10_000,
+    stream: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """[Fe/H] of every star of a table.
@@ -301,6 +313,9 @@ def predict(
         Replace an ``output`` that photfeh did not make.
     threads : int, optional
         Most threads that work at the same time; no result depends on it. Default: one a core.
+    stream : bool
+        Keep the results on the disk while working, so that memory does not grow with them; needs an ``output`` that is
+        Parquet. The file is the same; returned are only ``source_id``, ``feh``, ``feh_error`` and ``flag``.
 
     Returns
     -------
@@ -312,14 +327,17 @@ def predict(
     predictor = model if isinstance(model, Predictor) else load(model)
     if output is not None:
         check_output(output, inputs=(epochs, stars), overwrite=overwrite)
+    if stream:
+        check_streamed(output)
     band = band or (epochs.band if isinstance(epochs, LightCurves) else predictor.band)
     predictor.check_band(band, any_band=any_band)
     named: dict[str, Any] = {"columns": columns, "id_column": id_column}
-    given = stars_of(epochs, stars, band=band, **named)
+    keep = [keep] if isinstance(keep, str) else list(keep)
+    given = stars_of(epochs, stars, band=band, only=keep, **named)
     if not len(given):
         raise BadInput("the star table has no rows.")
     table = given[[name for name in ("source_id", "period", "type") if name in given.columns]]
-    carried = kept(given, [keep] if isinstance(keep, str) else keep)
+    carried = kept(given, keep)
     if output is not None:
         check_text(given[["name"]] if "name" in given.columns else given[[]], Path(output))
         check_text(carried, Path(output))
@@ -329,61 +347,20 @@ def predict(
         parts = None
         if output is not None:
             parts = stack.enter_context(Parts(parts_folder(output)).claim())
-        result = _predict_chunks(predictor, chunks, len(table), periods, any_band, adapt, full, parts, progress)
-        result = pd.concat([restore_names(result, given), carried], axis=1)
-        if output is not None:
-            settings = {"band": band, "periods": periods, "any_band": any_band, "adapt": adapt, "full": full}
-            about = provenance(
-                model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth, settings=settings,
-                **({"archive": origin} if (origin := origin_of(epochs)) is not None else {}),
-            )  # fmt: skip
-            write_predictions(result, output, about, kept_units=given.attrs.get("units"))
+        pieces = predicted_pieces(predictor, chunks, len(table), periods, any_band, adapt, full, parts, progress)
+        settings = {"band": band, "periods": periods, "any_band": any_band, "adapt": adapt, "full": full}
+        about = provenance(
+            model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth, settings=settings,
+            **({"archive": origin} if (origin := origin_of(epochs)) is not None else {}),
+        )  # fmt: skip
+        units = given.attrs.get("units")
+        if output is not None and stream:
+            result = streamed(pieces, given, carried, output, about, kept_units=units)
+        else:
+            result = pd.concat([table.set_index(rows) for rows, table, _ in pieces]).sort_index().rename_axis(None)
+            result = pd.concat([restore_names(result, given), carried], axis=1)
+            if output is not None:
+                write_predictions(result, output, about, kept_units=units)
         if parts is not None:
             parts.clear()
     return result
-
-
-def _predict_chunks(
-    predictor: Predictor,
-    chunks: Iterable[Chunk],
-    total: int,
-    periods: Periods,
-    any_band: bool,
-    adapt: bool,
-    full: bool,
-    parts: Parts | None,
-    progress: Callable[[int, int], None] | None,
-) -> pd.DataFrame:
-    """All chunks, in the order of the star table; finished ones are taken from ``parts``."""
-    tables, keys, done, made = [], [], 0, 0
-    digest = ""
-    for number, chunk in enumerate(chunks):
-        check_period_setting(chunk.curves, chunk.stars, periods)
-        if number == 0 and not chunk.observed:
-            warnings.warn(
-                "not one identifier of the star table occurs in the light curves. Check that both name the same stars, "
-                "or say which column holds the identifiers (id_column, --id-column).",
-                PhotfehWarning,
-                stacklevel=3,
-            )
-        if adapt and number == 0:
-            predictor = predictor.adapted(chunk.curves, chunk.stars, periods=periods, any_band=any_band)
-        digest = digest or predictor.fingerprint()
-        key = Key("chunk", fingerprint(digest, periods, any_band, full, chunk.stars, chunk.curves))
-        found = None if parts is None else parts.find(key)
-        if found is not None:
-            table = pd.read_parquet(found / "predictions.parquet")
-        else:
-            table = predictor.predict(chunk.curves, chunk.stars, periods=periods, any_band=any_band, full=full)
-            made += 1
-            if parts is not None:
-                with parts.writing(key) as here:
-                    table.to_parquet(here / "predictions.parquet")
-        keys.append(key)
-        tables.append(table.set_index(chunk.rows))
-        done += len(chunk)
-        if progress is not None:
-            progress(done, total)
-    if parts is not None:
-        parts.finish(keys, made)
-    return pd.concat(tables).sort_index().rename_axis(None)
