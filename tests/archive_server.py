@@ -199,7 +199,7 @@ class ArchiveServer:
 
     ``fault(ids, n)`` names what goes wrong with the n-th call of DataLink (500, 502, 503, 429, hang, reset, short zip,
     short csv, html, foreign, twice, missing), or nothing; ``tap_fault(n)`` the same for TAP. ``calls`` are the
-    identifiers of each call. ``layout``: "wide" or "long"; ``renamed``: column -> its new name. ``flags``: whether light
+    identifiers of each call. ``layout``: "wide" or "long"; ``renamed``: column -> its new name. ``flags``: whether the
     curves have their quality flags; ``flags_key``: the column by which the product of flags alone names its rows
     ("transit_id" or "time"), None where there is no such product.
     """

@@ -616,9 +616,9 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def bulk_hats(folder: Path) -> None:
+def bulk_hats(folder: Path, table: pd.DataFrame = ROWS) -> None:
     """A HATS catalogue: one row a source, a nested column."""
-    rows = [raw(own, CLOCK) for _, own in ROWS.groupby("source_id", sort=False)]
+    rows = [raw(own, CLOCK) for _, own in table.groupby("source_id", sort=False)]
     arrays = [name for name in rows[0] if name not in ("source_id", "solution_id")]
     nested = [{name: row[name] for name in arrays} for row in rows]
     table = pa.table({"source_id": [row["source_id"] for row in rows], "epoch_photometry": nested})
@@ -672,7 +672,10 @@ class _Ranges(SimpleHTTPRequestHandler):
 @pytest.mark.filterwarnings("ignore")  # the libraries below
 def test_a_catalogue_elsewhere_gives_the_same(archive: ArchiveServer, tmp_path: Path, patience: Patience) -> None:
     lsdb = pytest.importorskip("lsdb", reason="the extra `survey` is not installed")
-    bulk_hats(tmp_path / "plain")
+    pixels = {number: place * 5_000_011 for place, number in enumerate(IDS)}  # HEALPix, level 12, all over the sky
+    rows = ROWS.assign(source_id=[(pixels[number] << 35) + 9 for number in ROWS["source_id"]])
+    ids = [(pixel << 35) + 9 for pixel in pixels.values()]
+    bulk_hats(tmp_path / "plain", rows)
     (path,) = (tmp_path / "plain" / "dataset").rglob("Npix=7.parquet")
     frame = pq.read_table(path).to_pandas(types_mapper=pd.ArrowDtype)
     level_12 = np.array([int(number) >> 35 for number in frame["source_id"]], np.uint64)
@@ -686,12 +689,12 @@ def test_a_catalogue_elsewhere_gives_the_same(archive: ArchiveServer, tmp_path: 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(tmp_path))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}/hats"
-        result = pf.fetch([*IDS[3:9], 99], local=address, output=tmp_path / "out", patience=patience)
+        result = pf.fetch([*ids[3:9], 99], local=address, output=tmp_path / "out", patience=patience)
         with pytest.raises(ArchiveError, match="nothing-there cannot be read"):
             pf.fetch(IDS[:2], local=f"{address}/nothing-there", output=tmp_path / "none", patience=patience)
         server.shutdown()
     assert archive.calls == []
-    check_all(result, IDS[3:9])
+    check_all(result, ids[3:9], rows)
     assert result.table["status"].tolist() == ["received"] * 6 + ["without data"]
 
 

@@ -1,8 +1,8 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
-:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`evaluate`, :func:`plot_star`, :func:`simulate`,
-:func:`fetch`, :func:`demo`. Importing the package is cheap; each name is loaded when first used.
+:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`predict_batch`, :func:`predict_catalog`,
+:func:`evaluate`, :func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing the package is cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ __all__ = [
     "load",
     "plot_star",
     "predict",
+    "predict_batch",
+    "predict_catalog",
     "prepare",
     "read_lightcurves",
     "read_predictions",
@@ -56,6 +58,8 @@ _HOME = {
     "load": "inference.prediction",
     "plot_star": "report.star",
     "predict": "inference.prediction",
+    "predict_batch": "inference.batches",
+    "predict_catalog": "inference.catalogs",
     "prepare": "samples.preparation",
     "read_lightcurves": "readers",
     "read_predictions": "inference.output",
@@ -70,6 +74,8 @@ if TYPE_CHECKING:
     from photfeh.core.errors import PhotfehError
     from photfeh.core.lightcurves import LightCurves
     from photfeh.demonstration import demo
+    from photfeh.inference.batches import predict_batch
+    from photfeh.inference.catalogs import predict_catalog
     from photfeh.inference.ensemble import Ensemble
     from photfeh.inference.evaluation import evaluate
     from photfeh.inference.output import read_predictions

@@ -132,7 +132,7 @@ RELEASES: Mapping[str, Release] = {
         unverified=(
             "names of the schema (gaiadr4) and of the tables gaia_source, vari_rrlyrae and dr3_neighbourhood",
             "columns of vari_rrlyrae, has_epoch_photometry and those of dr3_neighbourhood",
-            "whether quality flags come with EPOCH_PHOTOMETRY or apart (EPOCH_FLAGS_VARI), and the columns of the latter",
+            "whether quality flags come with EPOCH_PHOTOMETRY or apart, and the columns of EPOCH_FLAGS_VARI",
             "the words DATAMODEL_STANDARD and DATAMODEL_GAIA (the older ones are tried where the server knows them)",
             "the most identifiers of one call (5000), and the pace",
         ),

@@ -119,7 +119,7 @@ def write_unfinished(folder: Path, asked: Sequence[int], books: Books | None, re
     """
     (folder / _STATE).unlink(missing_ok=True)  # from here on the folder is of this request
     if books is None:
-        rows = [(number, number, "not yet", None, reason) for number in asked]
+        rows: list[tuple[Any, ...]] = [(number, number, "not yet", None, reason) for number in asked]
     else:
         rows = [
             (given, number, status, None, why if status != "not yet" else reason)

@@ -57,6 +57,10 @@ def predict(
         str | None, typer.Option(help="ADQL with a column source_id: fetch these from the archive.")
     ] = None,
     release: Annotated[str, typer.Option(help="Gaia release to fetch from, dr3 or dr4.")] = "dr3",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="For a HATS catalogue: local, local:N, none, or a Dask scheduler (tcp://host:8786)."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table, or of the Gaia archive.
@@ -69,9 +73,16 @@ def predict(
     from photfeh.inference.prediction import load
     from photfeh.inference.prediction import predict as run
 
-    predictor = load(model)
     choice: Any = periods
     source, remote = _source(epochs, source_id, query)
+    if _is_catalog(source, remote, scheduler, adapt_intervals):
+        _predict_catalog(
+            source, stars, output=output or Path("predictions"), model=model, scheduler=scheduler or "local", band=band,
+            any_band=any_band, periods=choice, keep=names(keep or ""), full=full, columns=roles(columns),
+            id_column=id_column, overwrite=overwrite,
+        )  # fmt: skip
+        return
+    predictor = load(model)
     target = output or (None if remote else Path("predictions.parquet"))
     star_table: Any = stars
     if remote:
@@ -86,7 +97,7 @@ def predict(
         table = run(
             source, star_table, model=predictor, output=target, band=band, any_band=any_band, periods=choice,
             adapt=adapt_intervals, columns=roles(columns), id_column=id_column, threads=threads,
-            keep=names(keep or ""), full=full, overwrite=overwrite,
+            keep=names(keep or ""), full=full, overwrite=overwrite, stream=_streams(target, remote),
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     if remote:
@@ -107,6 +118,29 @@ def predict(
         out.print(str(target))
     if not good.any():
         raise typer.Exit(1)
+
+
+def _streams(target: Path | None, remote: bool) -> bool:
+    """Whether results stay on the disk: nothing but counts is shown of them."""
+    return target is not None and not remote and target.suffix.lower() == ".parquet"
+
+
+def _is_catalog(source: Any, remote: bool, scheduler: str | None, adapt: bool) -> bool:
+    from photfeh.inference.catalogs import is_catalog
+
+    found = not remote and is_catalog(source)
+    if scheduler is not None and not found:
+        raise BadInput("--scheduler is for HATS catalogues; the light curves given are none.")
+    if found and adapt:
+        raise BadInput("--adapt-intervals needs all stars at once and does not go with a catalogue in partitions.")
+    return found
+
+
+def _predict_catalog(source: Any, stars: Path | None, **how: Any) -> None:
+    from photfeh.inference.catalogs import predict_catalog
+
+    made = predict_catalog(source, stars, progress=err.is_terminal, **how)
+    out.print(f"{made} (HATS catalogue)")
 
 
 def _source(epochs: list[str] | None, source_id: list[str] | None, query: str | None) -> tuple[Any, bool]:

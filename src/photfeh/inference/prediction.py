@@ -35,7 +35,7 @@ from photfeh.samples.measure import Measurement, measure
 from photfeh.samples.periods import Periods, check_period_word
 from photfeh.samples.sequences import build_sequences
 
-__all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "load_card", "predict"]
+__all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "load_card", "model_place", "predict"]
 
 _log = logging.getLogger("photfeh")
 _PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -65,6 +65,19 @@ def load(model: str | Path | Ensemble | None = None) -> Predictor:
         return Predictor(model.name, {model.name: model})
     name, folders = _folders(model)
     return Predictor(name, {part: _ensemble(folder) for part, folder in folders.items()})
+
+
+def model_place(model: str | Path | None = None) -> str:
+    """The name of a model of the package, or the absolute folder of another: what another process can load it by.
+
+    Raises
+    ------
+    UnknownName
+        as :func:`load`.
+    """
+    name, folders = _folders(model)
+    own = [folder for folder in folders.values() if folder is not None and folder.parent != _PRETRAINED]
+    return str(own[0]) if own else name
 
 
 def _ensemble(folder: Path | None) -> Ensemble:

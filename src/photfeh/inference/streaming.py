@@ -84,7 +84,7 @@ def streamed(
 def _in_order(
     held: list[tuple[IntArray, Path]], names: pd.Series | None, carried: pd.DataFrame
 ) -> Iterator[pd.DataFrame]:
-    """The table in the order of the stars, some rows at a time; a file is read once for each of them that it touches."""
+    """The table in the order of the stars, some rows at a time, for each the files that hold them."""
     ranges = [(int(rows.min()), int(rows.max())) for rows, _ in held]
     total = len(carried)
     for begin in range(0, total, _ROWS_AT_A_TIME):

@@ -80,11 +80,12 @@ def _identifier_of_both(tables: list[pa.Table], epochs: object) -> str | None:
 def _names_of_curves(epochs: object) -> list[str]:
     """The names of the columns of a source of light curves, of several files those of the first that can be read."""
     if not is_path_or_paths(epochs):
-        return as_tables(epochs)[0].column_names
+        return list(as_tables(epochs)[0].column_names)
     for file in files_of(epochs)[0]:
         try:
             schema = read_schema(file)
-            return tidy(schema.empty_table()).column_names if schema is not None else read_tables(file)[0].column_names
+            table = tidy(schema.empty_table()) if schema is not None else read_tables(file)[0]
+            return list(table.column_names)
         except BadInput:
             continue
     return []
