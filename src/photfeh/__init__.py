@@ -2,12 +2,14 @@
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
 :func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`predict_batch`, :func:`predict_catalog`,
-:func:`evaluate`, :func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing the package is cheap; each name is loaded when first used.
+:func:`evaluate`, :func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing the package is cheap; each
+name is loaded when first used.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -39,6 +41,9 @@ __all__ = [
     "train",
     "validate",
 ]
+
+# Threads of OpenMP that have nothing to do sleep, and take no core from other programs; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "Dataset": "samples.dataset",
