@@ -121,8 +121,8 @@ def named(path: Path) -> Iterator[None]:
 def read_folder(books: Books, folder: Path | str) -> None:
     """Take the light curves from bulk files, a part a file; text is the address of a catalogue elsewhere."""
     ids = books.sources.ids
-    files: Sequence[Path | RemoteFile]
-    files = remote_files(folder, ids) if isinstance(folder, str) else bulk_files(folder, ids)
+    files: list[Path | RemoteFile] = []
+    files += remote_files(folder, ids) if isinstance(folder, str) else bulk_files(folder, ids)
     for number, path in enumerate(files, start=1):
         key = Key("bulk", fingerprint(books.release, ids, *_state_of(path)))
         about = read_json(books.parts.folder / key.name / "answer.json")

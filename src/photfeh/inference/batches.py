@@ -100,7 +100,8 @@ def _batch(table: pd.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
 def _rows_of(stars: pd.DataFrame, curves: LightCurves) -> pd.DataFrame:
     """The rows of these stars, in the order of the curves."""
     places = pd.Index(stars["source_id"]).get_indexer(pd.Index(curves.source_id))
-    return stars.iloc[places[places >= 0]].reset_index(drop=True)
+    rows: pd.DataFrame = stars.iloc[places[places >= 0]]
+    return rows.reset_index(drop=True)
 
 
 def _identifiers_are_text(table: Any, id_column: str | None) -> bool:
