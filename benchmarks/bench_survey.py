@@ -26,7 +26,8 @@ from typing import Any
 
 BEGIN = time.perf_counter()
 
-ANCESTORS = 1_000
+ANCESTORS, SLICED = 1_000, 10_000
+SLICES = (256, 1_024, 2_048, 10_000)
 STAGES = (
     "Python, imports, model", "star table", "reading light curves", "cleaning, Fourier fit", "smooth curves",
     "networks, intervals", "chunks on the disk", "the file in order", "rest",
@@ -42,20 +43,27 @@ def main() -> None:
     parser.add_argument("--keras-environment", type=Path, default=Path(".keras-environment"))
     parser.add_argument("--keras-base", default=sys.executable, help="Python (3.8 to 3.11) that makes it")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--slice", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(*options.child, threads=options.threads)
+        return
+    if options.slice:
+        sliced(options.slice[0], int(options.slice[1]))
         return
     from bench_recurrent import Others, keras_python, processor
 
     others = Others()
     told: list[dict[str, Any]] = []
+    slices: list[dict[str, float]] = []
     ancestor: dict[str, Any] | None = None
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         run(folder, 200, options.threads)  # compiles what is not compiled yet
         for n in map(int, options.stars.split(",")):
             told.append(run(folder, n, options.threads))
+            if n == SLICED:
+                slices = [one_slice(folder, size, options.threads) for size in SLICES]
         if not options.without_keras:
             ancestor = founding(folder, keras_python(options), options.threads)
     print(
@@ -72,6 +80,14 @@ def main() -> None:
     print("| stage |" + "".join(f" {row['stars']:,} stars |" for row in told) + "\n|---|" + "---|" * len(told))
     for stage in STAGES:
         print(f"| {stage} |" + "".join(f" {row['stages'].get(stage, 0.0):.1f} |" for row in told))
+    if slices:
+        print(
+            f"\nThe pure function `predict_batch` on {SLICED:,} of these stars in one row group, a slice after the "
+            "other, as a worker of a cluster does it; peak memory, model included:\n"
+        )
+        print("| stars a slice |" + "".join(f" {size:,} |" for size in SLICES) + "\n|---|" + "---|" * len(SLICES))
+        print("| stars/s |" + "".join(f" {SLICED / row['seconds']:,.0f} |" for row in slices))
+        print("| peak memory GiB |" + "".join(f" {row['peak']:.2f} |" for row in slices))
     if ancestor is not None:
         seconds = ancestor["read"] + ancestor["splines"] + ancestor["network"]
         rate, ours = ancestor["stars"] / seconds, told[-1]["stars"] / told[-1]["wall"]
@@ -125,8 +141,45 @@ def child(epochs: str, stars: str, output: str, threads: int) -> None:
     prediction.iter_chunks = stepped(prediction.iter_chunks, seconds, STAGES[2])
     Parts.writing = within(Parts.writing, seconds, STAGES[6])
     pf.predict(epochs, stars, model=model, output=output, stream=True, threads=threads)
-    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20
-    print(json.dumps({"stages": seconds, "peak": peak, "cpu": sum(os.times()[:2])}))
+    print(json.dumps({"stages": seconds, "peak": peak_memory(), "cpu": sum(os.times()[:2])}))
+
+
+def peak_memory() -> float:
+    """Largest resident set of this process [GiB]; not that of the one that started it, as getrusage would say."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20
+
+
+def one_slice(folder: Path, size: int, threads: int) -> dict[str, float]:
+    """Stars side by side with their periods, in a process of its own."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from photfeh import read_lightcurves, read_stars
+
+    path = folder / "side-by-side.parquet"
+    if not path.exists():
+        stars = read_stars(folder / "survey" / "stars.parquet")
+        table = read_lightcurves(folder / "survey" / "epochs.parquet").reindex(stars["source_id"].to_numpy()).to_arrow()
+        table = table.append_column("period", pa.array(stars["period"].to_numpy(float)))
+        pq.write_table(table.append_column("type", pa.array(stars["type"].tolist())), path, row_group_size=len(stars))
+    command = [sys.executable, __file__, "--slice", str(path), str(size)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def sliced(path: str, size: int) -> None:
+    """All slices of one file."""
+    import pyarrow.parquet as pq
+
+    import photfeh as pf
+
+    model = pf.load()
+    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        begin = time.perf_counter()
+        for batch in file.iter_batches(batch_size=size):
+            pf.predict_batch(batch, model=model)
+        print(json.dumps({"seconds": time.perf_counter() - begin, "peak": peak_memory()}))
 
 
 def timed(function: Callable[..., Any], seconds: dict[str, float], stage: str) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import photfeh as pf
-from photfeh.core.errors import BadInput, InUse, MissingColumn, PhotfehWarning
+from photfeh.core.errors import BadInput, InUse, MissingColumn
 from photfeh.inference.batches import batch_schema, predict_batch
 from photfeh.inference.catalogs import predict_catalog
 from photfeh.inference.prediction import PREDICTION_COLUMNS, load
@@ -450,6 +450,9 @@ def test_recipe_of_a_pool_of_processes(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "epochs.parquet")
     block = PAGE.read_text(encoding="utf-8").partition("### A pool of processes\n")[2].partition("```python\n")[2]
     (tmp_path / "recipe.py").write_text(block.partition("```")[0])
-    done = subprocess.run([sys.executable, "recipe.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "recipe.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(Path(pf.__file__).parents[1])},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     equal(pd.read_parquet(tmp_path / "predictions.parquet"), pf.predict(TABLE))

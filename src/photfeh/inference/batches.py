@@ -73,12 +73,12 @@ def predict_batch(
     names = _identifiers_are_text(table, id_column)
     schema = batch_schema(full=full, names=names)
     if not table.num_rows:
-        return _batch(schema.empty_table().to_pandas(), schema)
+        return pa.RecordBatch.from_pylist([], schema)
     band = band or predictor.band
     curves = read_lightcurves(table, band=band, **named)
     given = stars_of(table, None, band=band, **named) if stars is None else _rows_of(stars, curves)
     if not len(given):
-        return _batch(schema.empty_table().to_pandas(), schema)
+        return pa.RecordBatch.from_pylist([], schema)
     found = restore_names(predictor.predict(curves, given, periods=periods, any_band=any_band, full=full), given)
     return _batch(found.astype({"source_id": str}) if names else found, schema)
 
@@ -94,7 +94,8 @@ def batch_schema(*, full: bool = False, names: bool = False) -> pa.Schema:
 
 
 def _batch(table: pd.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pandas(table, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    whole = pa.Table.from_pandas(table, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    return whole.combine_chunks().to_batches()[0]
 
 
 def _rows_of(stars: pd.DataFrame, curves: LightCurves) -> pd.DataFrame:
