@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: install demo test test-slow fuzz lint format real-data laboratory pretrained experiments bench-signal \
-	bench-recurrent bench-models bench-recipe bench-predict clean
+	bench-recurrent bench-models bench-recipe bench-predict bench-survey clean
 
 install: $(STAMP)
 
@@ -89,6 +89,10 @@ bench-recipe: $(STAMP)
 # Stars a second of every trained model
 bench-predict: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/predict.md predict benchmarks/bench_predict.py $(ARGS)
+
+# A survey of Gaia's size from disk to disk, by stages, and the founding way on a sample (needs Python 3.11 or older)
+bench-survey: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/survey.md survey benchmarks/bench_survey.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo-output build dist

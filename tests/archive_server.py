@@ -199,7 +199,9 @@ class ArchiveServer:
 
     ``fault(ids, n)`` names what goes wrong with the n-th call of DataLink (500, 502, 503, 429, hang, reset, short zip,
     short csv, html, foreign, twice, missing), or nothing; ``tap_fault(n)`` the same for TAP. ``calls`` are the
-    identifiers of each call. ``layout``: "wide" or "long"; ``renamed``: column -> its new name.
+    identifiers of each call. ``layout``: "wide" or "long"; ``renamed``: column -> its new name. ``flags``: whether the
+    curves have their quality flags; ``flags_key``: the column by which the product of flags alone names its rows
+    ("transit_id" or "time"), None where there is no such product.
     """
 
     def __init__(self, rows: pd.DataFrame, stars: pd.DataFrame) -> None:
@@ -208,9 +210,11 @@ class ArchiveServer:
         self.fault: Fault = lambda ids, n: None
         self.tap_fault: Callable[[int], str | None] = lambda n: None
         self.layout, self.renamed, self.flags, self.maxrec = "wide", {}, True, 3_000_000
+        self.flags_key: str | None = None
         self.schemas = ["gaiadr3", "gaiadr4"]
         self.words, self.seconds_per_source = {name: dict(words) for name, words in WORDS.items()}, 0.0
         self.calls: list[list[int]] = []
+        self.busy = 0.0
         self.forms: list[dict[str, str]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.tap_calls = 0
@@ -238,6 +242,26 @@ class ArchiveServer:
             self.products[key] = written_as(self._columns(number, release, shape), format)
         return self.products[key]
 
+    def flags_product(self, ids: list[int], shape: str, format: str) -> bytes:
+        """The zip file of EPOCH_FLAGS_VARI; rows in another order than those of the light curves."""
+        rows = []
+        for number in ids:
+            columns = wide(self.rows[number].iloc[::-1], CLOCK_DR4)
+            keys = ["transit_id"] if self.flags_key == "transit_id" else ["g_obs_time", "bp_obs_time", "rp_obs_time"]
+            own = {name: columns[name] for name in ("source_id", *keys)}
+            own |= {name: values for name, values in columns.items() if "reject" in name}
+            rows.append({self.renamed.get(name, name): values for name, values in own.items()})
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            if shape == "raw" and rows:
+                table = {name: [row[name] for row in rows] for name in rows[0]}
+                table["source_id"] = [values[0] for values in table["source_id"]]
+                archive.writestr("EPOCH_FLAGS_VARI_RAW.xml", votable(table, binary=True))
+            for number, row in zip(ids, rows if shape != "raw" else [], strict=False):
+                suffix, content = written_as(row, format)
+                archive.writestr(f"EPOCH_FLAGS_VARI-Gaia DR4 {number}.{suffix}", content)
+        return out.getvalue()
+
     def _columns(self, number: int, release: str, shape: str) -> dict[str, Any]:
         own = self.rows[number]
         clock = CLOCK if release == "Gaia DR3" else CLOCK_DR4
@@ -250,8 +274,10 @@ class ArchiveServer:
         """Status and body for a call of DataLink."""
         release, word = form.get("RELEASE", "Gaia DR3"), form["DATA_STRUCTURE"]
         ids = [int(text.rsplit(" ", 1)[-1]) for text in form["ID"].split(",")]
-        if form.get("RETRIEVAL_TYPE") != "EPOCH_PHOTOMETRY" or form.get("USE_ZIP_ALWAYS") != "true":
-            return 500, b"Error: RETRIEVAL_TYPE"
+        product = form.get("RETRIEVAL_TYPE")
+        known = ["EPOCH_PHOTOMETRY", *(["EPOCH_FLAGS_VARI"] if self.flags_key and release == "Gaia DR4" else [])]
+        if product not in known or form.get("USE_ZIP_ALWAYS") != "true":
+            return 500, f"Invalid RETRIEVAL_TYPE value: '{product}'. Valid values: {known}".encode()
         if form.get("VALID_DATA") != "false" or release not in self.words:
             return 500, b"Error: RELEASE"
         if word not in self.words[release]:
@@ -261,6 +287,8 @@ class ArchiveServer:
             return 500, b"<html><body><h1>Error 500</h1>Too many identifiers: the limit is 5000</body></html>"
         shape, format = self.words[release][word], form["FORMAT"]
         there = [number for number in ids if number in self.rows]
+        if product == "EPOCH_FLAGS_VARI":
+            return 200, self.flags_product(there, shape, format)
         if fault == "missing":
             there = there[1:]
         if fault == "foreign":
@@ -432,6 +460,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _datalink(self, form: dict[str, str]) -> None:
         archive = self.archive
         ids = [int(text.rsplit(" ", 1)[-1]) for text in form["ID"].split(",")]
+        if form.get("RETRIEVAL_TYPE") == "EPOCH_FLAGS_VARI":
+            status, body = archive.answer(form, None)
+            self._send(status, body, "application/zip" if status == 200 else "text/plain")
+            return
         with archive.lock:
             archive.calls.append(ids)
             archive.forms.append(form)
@@ -439,8 +471,11 @@ class _Handler(BaseHTTPRequestHandler):
         fault = archive.fault(ids, number)
         if self._fail(fault, ids):
             return
+        began = time.monotonic()
         time.sleep(archive.seconds_per_source * len(ids))
         status, body = archive.answer(form, fault)
+        with archive.lock:
+            archive.busy += time.monotonic() - began
         self._send(status, body, "application/zip" if status == 200 else "text/plain")
 
     # ------------------------------------------------------------------ TAP

@@ -10,7 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -210,6 +214,62 @@ def test_flags_that_come_apart(archive: ArchiveServer, tmp_path: Path, patience:
         pf.fetch(IDS[:3], output=tmp_path / "dr3", patience=patience)
 
 
+@pytest.mark.parametrize(
+    ("structure", "format", "key"),
+    [("individual", "votable", "transit_id"), ("individual", "csv", "time"), ("raw", "votable", "transit_id"),
+     ("raw", "votable", "time")],
+)  # fmt: skip
+def test_flags_of_a_product_of_their_own_are_joined(
+    archive: ArchiveServer, tmp_path: Path, patience: Patience, caplog: pytest.LogCaptureFixture,
+    structure: Any, format: str, key: str,
+) -> None:  # fmt: skip
+    archive.flags, archive.flags_key = False, key
+    with caplog.at_level("INFO", logger="photfeh"):
+        result = pf.fetch(
+            IDS, output=tmp_path / "out", release="dr4", structure=structure, format=format, chunk=10, patience=patience
+        )
+    check_all(result)
+    assert "rejected_by_photometry and rejected_by_variability joined from EPOCH_FLAGS_VARI" in caplog.text
+    told = pq.read_table(result.epochs).to_pandas().merge(ROWS, on=["source_id", "band", "transit_id"])
+    for name in ("rejected_by_photometry", "rejected_by_variability"):
+        np.testing.assert_array_equal(told[f"{name}_x"], told[f"{name}_y"])
+    about = json.loads((tmp_path / "out" / "fetch.json").read_text())
+    assert about["flags_joined"] == ["rejected_by_photometry", "rejected_by_variability"]
+    assert about["flags_absent"] == []
+
+
+def test_a_product_of_flags_with_gaps_and_one_of_other_names(
+    archive: ArchiveServer, tmp_path: Path, patience: Patience
+) -> None:
+    archive.flags, archive.flags_key = False, "transit_id"
+    whole = archive.flags_product
+
+    def gappy(ids: list[int], shape: str, format: str) -> bytes:
+        before = dict(archive.rows)
+        archive.rows[ids[0]] = before[ids[0]].groupby("band", sort=False).head(10)
+        try:
+            return whole(ids[:2], shape, format)
+        finally:
+            archive.rows.update(before)
+
+    archive.flags_product = gappy  # type: ignore[method-assign]
+    with pytest.warns(PhotfehWarning, match=rf"EPOCH_FLAGS_VARI holds nothing for 1 sources, first {IDS[2]}"):
+        result = pf.fetch(IDS[:3], output=tmp_path / "gaps", release="dr4", patience=patience)
+    rows = pq.read_table(result.epochs).to_pandas()
+    first, last = rows[rows["source_id"] == IDS[0]], rows[rows["source_id"] == IDS[2]]
+    assert first["rejected_by_variability"].notna().sum() == 30  # ten transits of each band; the others are unknown
+    assert not last["rejected_by_variability"].astype(bool).any()
+    archive.flags_product = whole  # type: ignore[method-assign]
+    archive.renamed = {f"variability_flag_{band}_reject": f"vari_flag_{band}" for band in ("g", "bp", "rp")}
+    archive.renamed["rejected_by_photometry"] = "phot_flag"
+    with pytest.warns(PhotfehWarning) as said:
+        pf.fetch(IDS[:3], output=tmp_path / "renamed", release="dr4", patience=patience)
+    texts = " ".join(str(warning.message) for warning in said)
+    assert "EPOCH_FLAGS_VARI is not understood" in texts
+    assert "vari_flag_g" in texts
+    assert "came without rejected_by_photometry and rejected_by_variability" in texts
+
+
 @pytest.mark.parametrize("name", ["rp_obs_time", "g_transit_time", "bp_flux", "g_transit_mag"])
 def test_a_renamed_column_is_named(archive: ArchiveServer, tmp_path: Path, patience: Patience, name: str) -> None:
     archive.renamed = {name: f"{name}_new"}
@@ -299,6 +359,11 @@ def test_a_server_that_is_down_stops_the_work_and_keeps_what_came(
     with pytest.raises(ArchiveError, match="8 of 24 sources are on the disk; run the same command again"):
         pf.fetch(IDS, output=tmp_path / "out", chunk=8, patience=patience)
     assert len(archive.calls) <= 1 + most
+    table = pd.read_csv(tmp_path / "out" / "reconciliation.csv")
+    assert table["source_id"].tolist() == IDS
+    assert table["status"].tolist()[:8] == ["received"] * 8
+    assert table["status"].tolist()[-1] == "not yet"
+    assert fault in table["reason"].iloc[-1]
     archive.calls.clear()
     archive.fault = lambda ids, n: None
     check_all(pf.fetch(IDS, output=tmp_path / "out", chunk=8, patience=patience))
@@ -309,6 +374,9 @@ def test_no_server_at_all(tmp_path: Path, patience: Patience, monkeypatch: pytes
     monkeypatch.setenv(ADDRESS_VARIABLE, "http://127.0.0.1:9")
     with pytest.raises(ArchiveError, match=r"127\.0\.0\.1"):
         pf.fetch(IDS, output=tmp_path / "out", patience=patience)
+    table = pd.read_csv(tmp_path / "out" / "reconciliation.csv")
+    assert table["id_asked"].tolist() == IDS
+    assert set(table["status"]) == {"not yet"}
 
 
 @pytest.mark.parametrize("structure", ["individual", "raw"])
@@ -442,10 +510,15 @@ def test_ten_thousand_sources_with_one_call_in_twenty_failing(
         def fault(asked: list[int], n: int) -> str | None:
             return "500" if poison in asked else str(rng.choice(kinds)) if rng.random() < 0.05 else None
 
-        server.fault = fault
+        server.fault, server.seconds_per_source = fault, 0.02
+        began = time.monotonic()
         result = pf.fetch(ids, output=tmp_path / "out", format="csv", chunk=50, patience=patience)
+        seconds = time.monotonic() - began
+        served = server.busy
     assert result.count("failed") == 1
     assert result.count("received") == len(ids) - 1
+    assert served > 0.02 * len(ids)
+    assert seconds < 1.5 * served  # limited by the pace of the server, not by ours
     check_all(result, [number for number in ids if number != poison], rows)
 
 
@@ -496,6 +569,9 @@ def test_identifiers_of_the_other_release(archive: ArchiveServer, tmp_path: Path
     assert result.table["status"].tolist() == ["received"] * len(IDS) + ["no counterpart"]
     assert pd.read_parquet(result.stars)["id_asked"].tolist() == old
     check_all(result)
+    back = pf.fetch(IDS[3:-1], output=tmp_path / "dr3", release="dr3", ids_of="dr4", patience=patience)
+    assert back.table["source_id"].tolist() == old[3:-1]  # the archive of the tests has curves of DR4's numbers only
+    assert set(back.table["status"]) == {"without data"}
 
 
 @pytest.mark.filterwarnings("ignore::photfeh.core.errors.PhotfehWarning")
@@ -540,9 +616,9 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def bulk_hats(folder: Path) -> None:
+def bulk_hats(folder: Path, table: pd.DataFrame = ROWS) -> None:
     """A HATS catalogue: one row a source, a nested column."""
-    rows = [raw(own, CLOCK) for _, own in ROWS.groupby("source_id", sort=False)]
+    rows = [raw(own, CLOCK) for _, own in table.groupby("source_id", sort=False)]
     arrays = [name for name in rows[0] if name not in ("source_id", "solution_id")]
     nested = [{name: row[name] for name in arrays} for row in rows]
     table = pa.table({"source_id": [row["source_id"] for row in rows], "epoch_photometry": nested})
@@ -570,6 +646,64 @@ def test_bulk_files_without_network(tmp_path: Path, patience: Patience, monkeypa
     with pytest.warns(PhotfehWarning, match="periods and types may be missing"):
         result = pf.fetch(IDS, local=tmp_path / "bulk", output=tmp_path / "out", patience=patience)
     check_all(result)
+
+
+class _Ranges(SimpleHTTPRequestHandler):
+    """Files of a folder, also parts of them."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        path, wanted = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if wanted is None or not path.is_file():
+            super().do_GET()
+            return
+        begin, _, end = wanted.removeprefix("bytes=").partition("-")
+        content = path.read_bytes()
+        part = content[int(begin) : int(end) + 1 if end else None]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {begin}-{int(begin) + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+
+@pytest.mark.filterwarnings("ignore")  # the libraries below
+def test_a_catalogue_elsewhere_gives_the_same(archive: ArchiveServer, tmp_path: Path, patience: Patience) -> None:
+    lsdb = pytest.importorskip("lsdb", reason="the extra `survey` is not installed")
+    pixels = {number: place * 5_000_011 for place, number in enumerate(IDS)}  # HEALPix, level 12, all over the sky
+    rows = ROWS.assign(source_id=[(pixels[number] << 35) + 9 for number in ROWS["source_id"]])
+    ids = [(pixel << 35) + 9 for pixel in pixels.values()]
+    bulk_hats(tmp_path / "plain", rows)
+    (path,) = (tmp_path / "plain" / "dataset").rglob("Npix=7.parquet")
+    frame = pq.read_table(path).to_pandas(types_mapper=pd.ArrowDtype)
+    level_12 = np.array([int(number) >> 35 for number in frame["source_id"]], np.uint64)
+    from cdshealpix.nested import healpix_to_lonlat
+
+    longitude, latitude = healpix_to_lonlat(level_12, 12)
+    frame = frame.assign(ra=longitude.deg, dec=latitude.deg)
+    schema = pq.read_schema(path).append(pa.field("ra", pa.float64())).append(pa.field("dec", pa.float64()))
+    catalog = lsdb.from_dataframe(frame, margin_threshold=None, partition_rows=8, schema=schema.remove_metadata())
+    catalog.write_catalog(tmp_path / "hats", catalog_name="epochs", progress_bar=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/hats"
+        result = pf.fetch([*ids[3:9], 99], local=address, output=tmp_path / "out", patience=patience)
+        with pytest.raises(ArchiveError, match="nothing-there cannot be read"):
+            pf.fetch(IDS[:2], local=f"{address}/nothing-there", output=tmp_path / "none", patience=patience)
+        server.shutdown()
+    assert archive.calls == []
+    check_all(result, ids[3:9], rows)
+    assert result.table["status"].tolist() == ["received"] * 6 + ["without data"]
+
+
+def test_a_catalogue_elsewhere_without_the_library(
+    archive: ArchiveServer, tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hats", None)
+    with pytest.raises(BadInput, match=r"photfeh\[survey\]"):
+        pf.fetch(IDS[:2], local="https://example.org/hats", output=tmp_path / "out", patience=patience)
 
 
 # ---------------------------------------------------------------------- what is asked
@@ -618,7 +752,7 @@ def test_predict_from_identifiers_in_a_fresh_environment(archive: ArchiveServer,
     keep["PYTHONPATH"] = str(Path(pf.__file__).parents[1])
     environment = {**keep, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"),
                    ADDRESS_VARIABLE: archive.address}  # fmt: skip
-    output = tmp_path / "p.csv"
+    output = tmp_path / "p.parquet"
     command = [sys.executable, "-c", "from photfeh.cli import main; main()", "predict", "--source-id", str(IDS[0])]
     command += [str(IDS[1]), "--output", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path)
@@ -626,7 +760,11 @@ def test_predict_from_identifiers_in_a_fresh_environment(archive: ArchiveServer,
     assert str(IDS[0]) in done.stdout
     assert "2 of 2 stars predicted" in done.stdout
     direct = pf.predict(expected("G", IDS[:2]), STARS.iloc[:2])
-    np.testing.assert_allclose(pd.read_csv(output)["feh"], direct["feh"], rtol=1e-12)
+    predictions = pd.read_parquet(output)
+    np.testing.assert_allclose(predictions["feh"], direct["feh"], rtol=1e-12)
+    about = json.loads(pq.read_schema(output).metadata[b"photfeh"])
+    assert about["archive"]["release"] == "Gaia DR3"
+    assert datetime.fromisoformat(about["archive"]["date"]) <= datetime.fromisoformat(about["date"])
     assert list((tmp_path / "cache" / "photfeh" / "fetch").glob("dr3-*/epochs.parquet"))
     archive.calls.clear()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path)

@@ -192,3 +192,22 @@ def test_the_number_of_threads_reaches_the_kernels_and_changes_nothing(predictor
         pd.testing.assert_frame_equal(table, tables[0], check_exact=True)
     with pytest.raises(BadInput, match="threads must be a whole number"):
         predict(fresh.curves, fresh.stars, model=predictors["gru"], threads=0)
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("key", ["id", "name"])
+def test_of_two_identifiers_of_a_star_table_the_one_of_the_light_curves_is_taken(tmp_path, key, written):
+    survey = simulate(4, seed=8)
+    numbers, names = np.arange(11, 15), np.array(["V1", "V2", "V3", "V4"])
+    curves = survey.curves
+    point = np.repeat(np.arange(4), curves.n_epochs)
+    epochs = pd.DataFrame({key: (numbers if key == "id" else names)[point], "time": curves.time, "mag": curves.mag})
+    stars = pd.DataFrame({"id": numbers, "name": names, "period": survey.stars["period"], "type": survey.stars["type"]})
+    if written:
+        epochs.to_csv(tmp_path / "epochs.csv", index=False)
+        stars.to_csv(tmp_path / "stars.csv", index=False)
+        epochs, stars = tmp_path / "epochs.csv", tmp_path / "stars.csv"
+    found = predict(epochs, stars, model="relation")
+    assert found["source_id"].tolist() == (numbers if key == "id" else names).tolist()
+    assert found["n_epochs"].min() > 0
+    assert found["feh"].notna().all()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import photfeh as pf
+from archive_server import ArchiveServer
 from photfeh import LightCurves
+from photfeh.archive.gaia import ADDRESS_VARIABLE
 from photfeh.readers import iter_lightcurves, read_lightcurves, read_stars
 
 DATA = Path(os.environ.get("PHOTFEH_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -58,6 +63,37 @@ def test_raw_archive_files_equal_the_table() -> None:
     assert [f"EPOCH_PHOTOMETRY-Gaia DR3 {star}.csv" for star in raw.source_id] == [file.name for file in files]
     same(raw, read_lightcurves(DATA / "gaia-dr3" / "epoch_photometry.parquet").reindex(raw.source_id))
     same(read_lightcurves(files[-1]), raw.reindex(raw.source_id[-1:]))
+
+
+@pytest.mark.parametrize("release", ["dr3", "dr4"])
+@pytest.mark.parametrize(
+    ("structure", "format", "layout"),
+    [
+        ("individual", "votable", "wide"),
+        ("individual", "csv", "wide"),
+        ("individual", "votable", "long"),
+        ("raw", "votable", "wide"),
+    ],
+)
+def test_a_real_star_is_the_same_in_every_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, structure: Any, format: str, layout: str
+) -> None:
+    """Written by the server of the tests as the archive would, fetched, and compared with the table, bit for bit."""
+    path = DATA / "gaia-dr3" / "epoch_photometry.parquet"
+    table = pq.read_table(path).to_pandas()
+    # in the wide layouts a transit has a row, and all three bands share the flag of photometry
+    sizes = table.groupby(["source_id", "band"]).size().unstack()
+    shared = table.groupby(["source_id", "transit_id"])["rejected_by_photometry"].nunique().groupby("source_id").max()
+    star = int(sizes.index[(sizes.nunique(axis=1) == 1) & (sizes["G"] > 25) & (shared.reindex(sizes.index) == 1)][0])
+    rows = table[table["source_id"] == star].astype({"source_id": "int64"})
+    rows = rows.assign(solution_id=1, other_flags=rows.get("other_flags", 1))
+    stars = pd.DataFrame({"source_id": [star], "period": [0.5], "type": ["RRab"]})
+    with ArchiveServer(rows, stars) as server:
+        monkeypatch.setenv(ADDRESS_VARIABLE, server.address)
+        server.layout = layout
+        result = pf.fetch([star], output=tmp_path, release=release, structure=structure, format=format)
+    for band in ("G", "BP", "RP"):
+        same(read_lightcurves(result.epochs, band=band), read_lightcurves(path, band=band).reindex(np.array([star])))
 
 
 def test_generic_table_with_unknown_errors() -> None:

@@ -128,3 +128,17 @@ def test_kernels_get_contiguous_read_only_inputs_and_may_be_called_from_threads(
         list(pool.map(lambda _: over_stars(double, 1000, (x, 2.0), (out,)), range(20)))
     assert (out == 2 * x).all()
     assert x.base.flags.writeable
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_openmp_waits_passively_unless_told_otherwise(given: str | None, wanted: str) -> None:
+    """OpenMP itself says what it will do."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "true"} | ({} if given is None else {"OMP_WAIT_POLICY": given})
+    done = subprocess.run(
+        [sys.executable, "-c", "import photfeh, torch"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    if "OMP_WAIT_POLICY" not in done.stderr:
+        pytest.skip("this OpenMP does not tell")
+    assert f"OMP_WAIT_POLICY = '{wanted}'" in done.stderr

@@ -1,14 +1,15 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
-:func:`compare`, :func:`train`, :func:`calibrate`, :func:`load`, :func:`predict`, :func:`evaluate`,
-:func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing the package is cheap; each name is loaded
-when first used.
+:func:`compare`, :func:`train`, :func:`calibrate`, :func:`load`, :func:`predict`, :func:`predict_batch`,
+:func:`predict_catalog`, :func:`evaluate`, :func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing
+the package is cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "load",
     "plot_star",
     "predict",
+    "predict_batch",
+    "predict_catalog",
     "prepare",
     "read_lightcurves",
     "read_predictions",
@@ -39,6 +42,9 @@ __all__ = [
     "train",
     "validate",
 ]
+
+# Threads of OpenMP that have nothing to do sleep, and take no core from other programs; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "Dataset": "samples.dataset",
@@ -59,6 +65,8 @@ _HOME = {
     "load": "inference.prediction",
     "plot_star": "report.star",
     "predict": "inference.prediction",
+    "predict_batch": "inference.batches",
+    "predict_catalog": "inference.catalogs",
     "prepare": "samples.preparation",
     "read_lightcurves": "readers",
     "read_predictions": "inference.output",
@@ -73,6 +81,8 @@ if TYPE_CHECKING:
     from photfeh.core.errors import PhotfehError
     from photfeh.core.lightcurves import LightCurves
     from photfeh.demonstration import demo
+    from photfeh.inference.batches import predict_batch
+    from photfeh.inference.catalogs import predict_catalog
     from photfeh.inference.ensemble import Ensemble
     from photfeh.inference.evaluation import evaluate
     from photfeh.inference.output import read_predictions

@@ -1,4 +1,4 @@
-"""The bulk doors: the HATS catalogue and the archive's bulk files, in a folder at hand."""
+"""The bulk doors: the HATS catalogue, at hand or far away, and the archive's bulk files in a folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow.dataset
 
 from photfeh.archive.epochs import Answer, collected, long_table
 from photfeh.archive.gaia import Release
+from photfeh.archive.remote import RemoteFile
 from photfeh.core.errors import BadFile, MissingColumn
 from photfeh.readers.files import PARSER_ERRORS, is_supported, read_tables, unreadable
 from photfeh.readers.points import source_ids
@@ -48,20 +49,21 @@ def bulk_files(folder: Path, ids: Collection[int]) -> list[Path]:
     return [path for path in found if _may_hold(path, pixels)]
 
 
-def read_bulk(path: Path, ids: Collection[int], release: Release, tally: Tally) -> Answer:
+def read_bulk(path: Path | RemoteFile, ids: Collection[int], release: Release, tally: Tally) -> Answer:
     """The light curves of these sources in one bulk file.
 
     Raises
     ------
-    BadFile, MissingColumn
-        if it cannot be read, or has no light curves of the archive's layouts.
+    BadFile, MissingColumn, ArchiveError
+        if it cannot be read, or has no light curves of the archive's layouts; or cannot be reached.
     """
     tables, seen = [], []
     no_flags: frozenset[str] = frozenset()
-    for table in _rows(path, ids):
+    where = path.address if isinstance(path, RemoteFile) else str(path)
+    for table in _remote_rows(path, ids) if isinstance(path, RemoteFile) else _rows(path, ids):
         if not table.num_rows:
             continue
-        rows, absent = long_table(table, release, str(path), tally)
+        rows, absent = long_table(table, release, where, tally)
         tables.append(rows)
         seen += rows["source_id"].unique().to_pylist()
         no_flags |= absent
@@ -77,11 +79,7 @@ def _rows(path: Path, ids: Collection[int]) -> Iterator[pa.Table]:
     wanted = pa.array(sorted(ids), pa.int64())
     if path.suffix.lower() in (".parquet", ".pq"):
         try:
-            whole = pyarrow.dataset.dataset(path, format="parquet")
-            name = next((name for name in whole.schema.names if name.lower() == "source_id"), None)
-            if name is None:
-                raise MissingColumn("source_id", str(path), found=whole.schema.names)
-            yield tidy(whole.to_table(filter=pc.field(name).isin(wanted)))
+            yield _chosen(pyarrow.dataset.dataset(path, format="parquet"), wanted, str(path))
         except PARSER_ERRORS as error:
             raise unreadable(path, error) from error
         return
@@ -90,3 +88,17 @@ def _rows(path: Path, ids: Collection[int]) -> Iterator[pa.Table]:
             raise MissingColumn("source_id", str(path), found=table.column_names)
         mine = np.isin(source_ids(table["source_id"], str(path)), wanted.to_numpy())
         yield table.filter(pa.array(mine))
+
+
+def _remote_rows(file: RemoteFile, ids: Collection[int]) -> Iterator[pa.Table]:
+    wanted = pa.array(sorted(ids), pa.int64())
+    whole = file.dataset()
+    yield file.rows(lambda: _chosen(whole, wanted, file.address))
+
+
+def _chosen(whole: pyarrow.dataset.Dataset, wanted: pa.Array, where: str) -> pa.Table:
+    """The rows of these sources; of row groups whose statistics rule them out nothing is read."""
+    name = next((name for name in whole.schema.names if name.lower() == "source_id"), None)
+    if name is None:
+        raise MissingColumn("source_id", where, found=whole.schema.names)
+    return tidy(whole.to_table(filter=pc.field(name).isin(wanted)))

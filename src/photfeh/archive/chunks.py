@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,13 @@ import requests
 from photfeh.archive.bulk import bulk_files, read_bulk
 from photfeh.archive.datalink import DataLink
 from photfeh.archive.epochs import Answer, read_answer
+from photfeh.archive.flags import joined as joined_flags
 from photfeh.archive.gaia import Release
+from photfeh.archive.remote import RemoteFile, remote_files
 from photfeh.archive.tables import Sources
-from photfeh.archive.web import ArchiveError, Broken, Patience, TooSlow
+from photfeh.archive.web import ArchiveError, Broken, Patience, Refused, ServerError, TooSlow
 from photfeh.core.cache import Key, Parts
+from photfeh.core.errors import MissingColumn
 from photfeh.core.files import read_json, write_json
 from photfeh.core.fingerprint import fingerprint
 from photfeh.readers.tally import Tally
@@ -46,6 +49,7 @@ class Books:
     repeated: int = 0
     made: int = 0
     no_flags: list[frozenset[str]] = field(default_factory=list)
+    joined: set[str] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
 
     def missing(self) -> list[int]:
@@ -79,8 +83,9 @@ class Books:
         self.foreign += about["foreign"]
         self.repeated += about["repeated"]
         self.no_flags.append(frozenset(about["no_flags"]))
+        self.joined.update(about["joined"])
 
-    def keep(self, key: Key, asked: Sequence[int], answer: Answer) -> None:
+    def keep(self, key: Key, asked: Sequence[int], answer: Answer, joined: Collection[str] = ()) -> None:
         """Write an answer to the disk, whole or not at all, and enter it."""
         about = {
             "asked": list(asked),
@@ -88,6 +93,7 @@ class Books:
             "foreign": len(answer.foreign),
             "repeated": len(answer.repeated),
             "no_flags": sorted(answer.no_flags),
+            "joined": sorted(joined),
         }
         with self.parts.writing(key) as beside, named(beside):
             pq.write_table(answer.rows, beside / "epochs.parquet", compression="zstd")
@@ -112,19 +118,27 @@ def named(path: Path) -> Iterator[None]:
         raise OSError(error.errno or 0, error.strerror or str(error), str(path)) from error
 
 
-def read_folder(books: Books, folder: Path) -> None:
-    """Take the light curves from bulk files, a part a file."""
+def read_folder(books: Books, folder: Path | str) -> None:
+    """Take the light curves from bulk files, a part a file; text is the address of a catalogue elsewhere."""
     ids = books.sources.ids
-    files = bulk_files(folder, ids)
+    files: list[Path | RemoteFile] = []
+    files += remote_files(folder, ids) if isinstance(folder, str) else bulk_files(folder, ids)
     for number, path in enumerate(files, start=1):
-        state = path.stat()
-        key = Key("bulk", fingerprint(books.release, ids, str(path.resolve()), state.st_size, state.st_mtime_ns))
+        key = Key("bulk", fingerprint(books.release, ids, *_state_of(path)))
         about = read_json(books.parts.folder / key.name / "answer.json")
         if isinstance(about, dict):
             books.take(key, about)
         else:
             books.keep(key, ids, read_bulk(path, ids, books.release, books.tally))
         books.progress("files", number, len(files))
+
+
+def _state_of(path: Path | RemoteFile) -> tuple[str | int, ...]:
+    """What tells that a bulk file is the one that was read before."""
+    if isinstance(path, RemoteFile):
+        return path.address, path.version
+    state = path.stat()
+    return str(path.resolve()), state.st_size, state.st_mtime_ns
 
 
 def ask_all(books: Books, link: DataLink, size: int, patience: Patience) -> None:
@@ -149,6 +163,7 @@ class _Asker:
     link: DataLink
     patience: Patience
     singles: int = 0
+    no_product: bool = False
 
     def key(self, ids: Sequence[int]) -> Key:
         """Name of the part that holds the answer for these sources."""
@@ -165,7 +180,7 @@ class _Asker:
         """Settle one chunk; where it fails again and again, its halves, until the sources that fail stand alone."""
         try:
             what = f"{len(ids)} sources from {ids[0]} on"
-            answer = self.patience.repeat(lambda: self._answer(ids), what, tries)
+            answer, joined = self.patience.repeat(lambda: self._answer(ids), what, tries)
         except (Broken, TooSlow) as error:
             self._failed(ids, error, again=again)
             return
@@ -173,7 +188,7 @@ class _Asker:
             raise self._stopped(error) from error
         self.singles = 0
         if answer.received or not again:
-            self.books.keep(self.key(ids), ids, answer)
+            self.books.keep(self.key(ids), ids, answer, joined)
 
     def _failed(self, ids: Sequence[int], error: ArchiveError, *, again: bool) -> None:
         if len(ids) > 1:
@@ -187,7 +202,8 @@ class _Asker:
             raise self._stopped(error) from error
         self.books.failed[ids[0]] = str(error)
 
-    def _answer(self, ids: Sequence[int]) -> Answer:
+    def _answer(self, ids: Sequence[int]) -> tuple[Answer, frozenset[str]]:
+        """What came for these sources, and which of its flags came as a product of their own."""
         folder = self.books.parts.workspace(self.key(ids))
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "answer.zip"
@@ -196,7 +212,30 @@ class _Asker:
         answer = read_answer(path, ids, self.books.release, self.books.tally)
         if answer.foreign and not answer.received:
             raise Broken(f"the answer holds other sources than asked, such as {answer.foreign[0]}")
-        return answer
+        with_flags = self._with_flags(answer, folder)
+        return with_flags, answer.no_flags - with_flags.no_flags
+
+    def _with_flags(self, answer: Answer, folder: Path) -> Answer:
+        """The answer with the flags that it lacks, where the release has a product of them and the archive knows it."""
+        product = self.books.release.flags_product
+        if product is None or self.no_product or not answer.no_flags or not answer.received:
+            return answer
+        path = folder / "flags.zip"
+        try:
+            with named(path):
+                self.link.download(answer.received, path, product=product.retrieval_type)
+        except (ServerError, Refused) as error:
+            said = error.said.upper()
+            if "RETRIEVAL" not in said and product.retrieval_type not in said:
+                raise
+            self.no_product = True
+            return answer
+        try:
+            return joined_flags(answer, path, self.books.release, self.books.tally)
+        except MissingColumn as error:  # its names could not be verified before the release
+            self.books.tally.note(f"{product.retrieval_type} is not understood: {error}", "")
+            self.no_product = True
+            return answer
 
     def _stopped(self, error: ArchiveError) -> ArchiveError:
         there, total = len(self.books.received), len(self.books.sources.ids)

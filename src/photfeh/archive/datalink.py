@@ -13,7 +13,6 @@ import requests
 
 from photfeh.archive.gaia import MOST_IDS, Release, Structure
 from photfeh.archive.web import (
-    ArchiveError,
     Broken,
     Patience,
     Refused,
@@ -62,8 +61,10 @@ class DataLink:
         self._session, self._patience = session, patience
         self._words = list(release.structures[structure])
 
-    def download(self, ids: Sequence[int], path: Path) -> Path:
+    def download(self, ids: Sequence[int], path: Path, *, product: str | None = None) -> Path:
         """Write the answer for these sources to ``path``: a sound zip file.
+
+        ``product`` is another RETRIEVAL_TYPE than that of the light curves.
 
         Raises
         ------
@@ -78,7 +79,7 @@ class DataLink:
             raise BadInput(f"DataLink takes at most {MOST_IDS} identifiers a call, found {len(ids)}. Ask in chunks.")
         while True:
             try:
-                self._once(ids, path)
+                self._once(ids, path, product or self.release.retrieval_type)
                 return path
             except (ServerError, Refused) as error:
                 self._take_other_word(error)
@@ -101,7 +102,7 @@ class DataLink:
             ) from error
         self._words = others
 
-    def _once(self, ids: Sequence[int], path: Path) -> None:
+    def _once(self, ids: Sequence[int], path: Path, product: str) -> None:
         where, timeout = self.release.datalink, self._patience.timeout(len(ids))
         form = {
             "VALID_DATA": "false",
@@ -109,7 +110,7 @@ class DataLink:
             "RELEASE": self.release.datalink_name,
             "DATA_STRUCTURE": self._words[0],
             "FORMAT": self.format,
-            "RETRIEVAL_TYPE": self.release.retrieval_type,
+            "RETRIEVAL_TYPE": product,
             "USE_ZIP_ALWAYS": "true",
         }
         # a server that sends a byte now and then must not hold us for ever
@@ -148,8 +149,3 @@ def _words_of(path: Path) -> str:
     from photfeh.archive.web import spoken
 
     return spoken(path.read_bytes()[:20_000].decode(errors="replace"))[:200]
-
-
-def is_about_these_ids(error: ArchiveError) -> bool:
-    """Whether another choice of sources may be answered where this one was not."""
-    return isinstance(error, (Broken, TooSlow))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from photfeh.readers.tally import Origin, Tally
 from photfeh.readers.times import to_gaia_days
 from photfeh.readers.units import converted
 
-__all__ = ["FLAGS", "SCHEMA", "Answer", "long_table", "read_answer"]
+__all__ = ["FLAGS", "SCHEMA", "Answer", "collected", "long_table", "read_answer", "tables_of_zip"]
 
 FLAGS = ("rejected_by_photometry", "rejected_by_variability")
 
@@ -77,17 +77,16 @@ def read_answer(path: Path, asked: Collection[int], release: Release, tally: Tal
     """
     seen: list[int] = []
     alike: list[tuple[str, list[pa.Table]]] = []
-    for content in _members(path):
-        for table in _tables(content):
-            where = f"the archive's {content.name}"
-            if "source_id" not in table.column_names:
-                raise MissingColumn("source_id", where, found=table.column_names)
-            ids = list(dict.fromkeys(source_ids(table["source_id"], where).tolist()))
-            named = star_of_name(Path(content.name)) if len(ids) == 1 else None
-            if isinstance(named, int) and named > 0 and ids != [named]:
-                raise Broken(f"{content.name} holds source {ids[0]}")
-            seen += ids
-            _put(alike, table.replace_schema_metadata(None), where)
+    for content, table in tables_of_zip(path):
+        where = f"the archive's {content.name}"
+        if "source_id" not in table.column_names:
+            raise MissingColumn("source_id", where, found=table.column_names)
+        ids = list(dict.fromkeys(source_ids(table["source_id"], where).tolist()))
+        named = star_of_name(Path(content.name)) if len(ids) == 1 else None
+        if isinstance(named, int) and named > 0 and ids != [named]:
+            raise Broken(f"{content.name} holds source {ids[0]}")
+        seen += ids
+        _put(alike, table.replace_schema_metadata(None), where)
     # products of one shape together: much faster than one by one
     found = [long_table(pa.concat_tables(tables), release, where, tally) for where, tables in alike]
     absent = frozenset().union(*(no_flags for _, no_flags in found))
@@ -274,6 +273,19 @@ def _repeated(rows: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 
 
 # ---------------------------------------------------------------------- members of the zip file
+def tables_of_zip(path: Path) -> Iterator[tuple[Content, pa.Table]]:
+    """Every table in the zip file of DataLink, with the member that holds it.
+
+    Raises
+    ------
+    Broken
+        if a member cannot be read or is cut off.
+    """
+    for content in _members(path):
+        for table in _tables(content):
+            yield content, table
+
+
 def _members(path: Path) -> list[Content]:
     try:
         with zipfile.ZipFile(path) as archive:

@@ -21,10 +21,11 @@ from photfeh.archive.gaia import (
     Structure,
     get_release,
 )
-from photfeh.archive.results import Fetched, finished, write_results
+from photfeh.archive.remote import is_remote
+from photfeh.archive.results import Fetched, finished, write_results, write_unfinished
 from photfeh.archive.tables import sources_of, star_rows
 from photfeh.archive.tap import Tap, to_ids
-from photfeh.archive.web import Patience, session
+from photfeh.archive.web import ArchiveError, Patience, session
 from photfeh.core.cache import Parts
 from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
@@ -114,8 +115,9 @@ def fetch(
         Format of the answers on the way.
     chunk : int
         Sources in each call, at most 5,000. Larger ones are not faster, and more is lost with each failure.
-    local : path, optional
-        Folder of a HATS catalogue or of bulk files: light curves are taken from there, not from DataLink.
+    local : path or address, optional
+        Folder of a HATS catalogue or of bulk files, or the address of a HATS catalogue (https://, s3://; needs the
+        extra ``survey``): light curves are taken from there, not from DataLink.
     overwrite : bool
         Write into a folder that photfeh did not make.
     patience : Patience, optional
@@ -142,22 +144,28 @@ def fetch(
     with session(patience) as web:
         tap = Tap(edition, web, patience)
         asked = _asked(tap, ids, cone, query)
-        request = fingerprint(edition, asked, ids_of, None if local is None else str(Path(local).resolve()))
+        place = None if local is None else str(local) if is_remote(local) else Path(local).resolve()
+        request = fingerprint(edition, asked, ids_of, None if place is None else str(place))
         folder = own_folder(output or default_folder(edition, request), "fetch", overwrite=overwrite)
         with Parts(folder / "parts").claim() as parts:
             done = finished(folder, request)
             if done is not None:
                 return done
-            sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=local is not None)
-            stars = star_rows(tap, sources, parts, may_fail=local is not None)
-            books = Books(edition, parts, sources, progress or _silent)
-            if local is not None:
-                read_folder(books, Path(local))
-            else:
-                planned = Plan(edition, len(sources.ids), -(-len(sources.ids) // chunk))
-                _log.info("%s", " ".join(filter(None, (f"{planned}.", planned.advice))))
-                link = DataLink(edition, web, patience, structure=structure, format=format)
-                ask_all(books, link, chunk, patience)
+            books = None
+            try:
+                sources = sources_of(tap, asked, edition, ids_of, parts, may_fail=place is not None)
+                stars = star_rows(tap, sources, parts, may_fail=place is not None)
+                books = Books(edition, parts, sources, progress or _silent)
+                if place is not None:
+                    read_folder(books, place)
+                else:
+                    planned = Plan(edition, len(sources.ids), -(-len(sources.ids) // chunk))
+                    _log.info("%s", " ".join(filter(None, (f"{planned}.", planned.advice))))
+                    link = DataLink(edition, web, patience, structure=structure, format=format)
+                    ask_all(books, link, chunk, patience)
+            except ArchiveError as error:
+                write_unfinished(folder, asked, books, str(error))
+                raise
             result = write_results(folder, books, stars, request)
             if result.complete:
                 parts.clear()

@@ -13,7 +13,16 @@ from typing import Literal
 
 from photfeh.core.errors import UnknownName
 
-__all__ = ["ADDRESS_VARIABLE", "LARGE_REQUEST", "MOST_IDS", "RELEASES", "Release", "Structure", "get_release"]
+__all__ = [
+    "ADDRESS_VARIABLE",
+    "LARGE_REQUEST",
+    "MOST_IDS",
+    "RELEASES",
+    "FlagsProduct",
+    "Release",
+    "Structure",
+    "get_release",
+]
 
 Structure = Literal["individual", "raw"]
 
@@ -36,6 +45,30 @@ _ADDRESS = "https://gea.esac.esa.int"
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlagsProduct:
+    """Quality flags that come as a product of their own; joined to the light curves by source and transit.
+
+    ``retrieval_type`` is its name in DataLink's RETRIEVAL_TYPE. ``columns``: for each flag of ``epochs.parquet`` the
+    names of the column that tells it, the most likely first; ``{band}`` stands for g, bp and rp. ``times``: columns of
+    the observing time by band, by which rows are joined where they have no ``transit_id``.
+    """
+
+    retrieval_type: str
+    columns: Mapping[str, tuple[str, ...]]
+    times: Mapping[str, tuple[str, ...]]
+
+
+_EPOCH_FLAGS_VARI = FlagsProduct(
+    retrieval_type="EPOCH_FLAGS_VARI",
+    columns={
+        "rejected_by_variability": ("variability_flag_{band}_reject", "rejected_by_variability"),
+        "rejected_by_photometry": ("photometry_flag_{band}_reject", "rejected_by_photometry"),
+    },
+    times={"G": ("g_obs_time", "g_transit_time"), "BP": ("bp_obs_time",), "RP": ("rp_obs_time",)},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """One data release.
 
@@ -43,7 +76,7 @@ class Release:
     are the words for each structure, the most likely one first: the other is tried where the server says that it knows
     it. ``source_table``, ``variable_table`` and ``neighbourhood`` are tables of TAP. ``has_curves`` is the column of
     ``source_table`` that says whether a source has light curves. ``flags`` says whether light curves without any
-    quality flag are taken (they may be a product of their own) or refused.
+    quality flag are taken or refused; ``flags_product`` is asked for where they come without.
     """
 
     name: str
@@ -57,6 +90,7 @@ class Release:
     neighbour_columns: tuple[str, str, str] = ("dr3_source_id", "dr4_source_id", "angular_distance")
     bands: tuple[str, ...] = ("G", "BP", "RP")
     flags: Literal["needed", "optional"] = "needed"
+    flags_product: FlagsProduct | None = None
     bulk: str = ""
     unverified: tuple[str, ...] = ()
 
@@ -93,11 +127,12 @@ RELEASES: Mapping[str, Release] = {
         has_curves="has_epoch_photometry",
         neighbourhood="gaiadr4.dr3_neighbourhood",
         flags="optional",
+        flags_product=_EPOCH_FLAGS_VARI,
         bulk="the HATS catalogue of the release, or its bulk files",
         unverified=(
             "names of the schema (gaiadr4) and of the tables gaia_source, vari_rrlyrae and dr3_neighbourhood",
             "columns of vari_rrlyrae, has_epoch_photometry and those of dr3_neighbourhood",
-            "whether quality flags come with EPOCH_PHOTOMETRY or apart (EPOCH_FLAGS_VARI, vari_epoch_flags)",
+            "whether quality flags come with EPOCH_PHOTOMETRY or apart, and the columns of EPOCH_FLAGS_VARI",
             "the words DATAMODEL_STANDARD and DATAMODEL_GAIA (the older ones are tried where the server knows them)",
             "the most identifiers of one call (5000), and the pace",
         ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,13 +22,15 @@ from photfeh.core.cache import Key
 from photfeh.core.errors import PhotfehWarning
 from photfeh.core.files import read_json, write_json, write_text, written
 
-__all__ = ["RECONCILIATION", "Fetched", "finished", "write_results"]
+_log = logging.getLogger("photfeh")
+
+__all__ = ["RECONCILIATION", "Fetched", "finished", "write_results", "write_unfinished"]
 
 RECONCILIATION = {
     "id_asked": "identifier as it was asked for",
     "source_id": "identifier in the release; empty where there is no counterpart",
-    "status": "'received', 'without data', 'failed' or 'no counterpart'",
-    "n_rows": "rows in epochs.parquet, of all bands and with rejected ones",
+    "status": "'received', 'without data', 'failed', 'no counterpart'; 'not yet' where the archive was down",
+    "n_rows": "rows in epochs.parquet, of all bands and with rejected ones; empty where it is not written yet",
     "reason": "why it failed",
 }
 """Columns of ``reconciliation.csv``."""
@@ -108,6 +112,22 @@ def write_results(folder: Path, books: Books, stars: pd.DataFrame, request: str)
     return result
 
 
+def write_unfinished(folder: Path, asked: Sequence[int], books: Books | None, reason: str) -> None:
+    """Write ``reconciliation.csv`` of a call that the archive cut short: what is on the disk, failed, or not yet asked.
+
+    ``books`` is None where not even the tables came; ``reason`` why it stopped.
+    """
+    (folder / _STATE).unlink(missing_ok=True)  # from here on the folder is of this request
+    if books is None:
+        rows: list[tuple[Any, ...]] = [(number, number, "not yet", None, reason) for number in asked]
+    else:
+        rows = [
+            (given, number, status, None, why if status != "not yet" else reason)
+            for given, number, status, why in _statuses(books, finished=False)
+        ]
+    write_text(folder / "reconciliation.csv", _table_of(rows).to_csv(index=False))
+
+
 def _about(books: Books, request: str) -> dict[str, Any]:
     return {
         "request": request,
@@ -115,6 +135,7 @@ def _about(books: Books, request: str) -> dict[str, Any]:
         "foreign": books.foreign,
         "repeated": books.repeated,
         "flags_absent": sorted(frozenset().union(*books.no_flags)),
+        "flags_joined": sorted(books.joined),
         "photfeh": version("photfeh"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -152,20 +173,32 @@ def _write_stars(stars: pd.DataFrame, path: Path, about: dict[str, Any]) -> None
 
 
 def _reconciled(books: Books, counts: dict[int, int]) -> pd.DataFrame:
-    rows = []
+    return _table_of(
+        [
+            (asked, number, status, counts.get(number or 0, 0), reason)
+            for asked, number, status, reason in _statuses(books, finished=True)
+        ]
+    )
+
+
+def _statuses(books: Books, *, finished: bool) -> Iterator[tuple[int, int | None, str, str]]:
+    """Identifier as asked, that in the release, what became of it and why."""
     for asked, number in zip(books.sources.asked, books.sources.target, strict=True):
-        reason = ""
+        status, reason = "without data", ""
         if number is None:
             status = "no counterpart"
         elif number in books.received:
             status = "received"
         elif number in books.failed:
             status, reason = "failed", books.failed[number]
+        elif not finished and number not in books.asked:
+            status = "not yet"
         elif books.sources.has_curves.get(number):
             status, reason = "failed", f"the archive says {books.release.has_curves} and sends nothing"
-        else:
-            status = "without data"
-        rows.append((asked, number, status, counts.get(number or 0, 0), reason))
+        yield asked, number, status, reason
+
+
+def _table_of(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     table = {
         name: pd.Series(values, dtype=object)
         for name, values in zip(RECONCILIATION, zip(*rows, strict=True), strict=True)
@@ -180,6 +213,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 def _say(books: Books, result: Fetched) -> None:
     """What the user has to know, once."""
     books.tally.say()
+    product = books.release.flags_product
+    if books.joined and product is not None:
+        _log.info("%s joined from %s", " and ".join(sorted(books.joined)), product.retrieval_type)
     notes = []
     if books.foreign:
         notes.append(f"{books.foreign} sources came that were not asked for; they are left out")

@@ -32,7 +32,8 @@ def fetch(
         str | None, typer.Option(help="Release that the identifiers are of, if another: dr3 or dr4.")
     ] = None,
     local: Annotated[
-        Path | None, typer.Option(help="Folder of a HATS catalogue or of bulk files: take light curves from there.")
+        str | None,
+        typer.Option(help="Folder of a HATS catalogue or of bulk files, or a catalogue's address: curves from there."),
     ] = None,
     structure: Annotated[
         str, typer.Option(help="individual or raw: how the archive packs its answers.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from photfeh.cli.archive import fetched_for_prediction
 from photfeh.cli.console import err, names, out, print_flags, print_frame, progress, roles
 from photfeh.cli.options import Band, Columns, IdColumn, Overwrite, Periods, Stars, Threads
 from photfeh.core.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["predict"]
 
@@ -63,6 +66,10 @@ def predict(
         str | None, typer.Option(help="ADQL with a column source_id: fetch these from the archive.")
     ] = None,
     release: Annotated[str, typer.Option(help="Gaia release to fetch from, dr3 or dr4.")] = "dr3",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="For a HATS catalogue: local, local:N, none, or a Dask scheduler (tcp://host:8786)."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict [Fe/H] with errors for every star of a table, or of the Gaia archive.
@@ -75,10 +82,17 @@ def predict(
     from photfeh.inference.prediction import load
     from photfeh.inference.prediction import predict as run
 
-    predictor = load(model)
-    predictor.check_scale(scale)
     choice: Any = periods
     source, remote = _source(epochs, source_id, query)
+    if _is_catalog(source, remote, scheduler, adapt_intervals):
+        _predict_catalog(
+            source, stars, output=output or Path("predictions"), model=model, scheduler=scheduler or "local", band=band,
+            any_band=any_band, periods=choice, keep=names(keep or ""), full=full, scale=scale, columns=roles(columns),
+            id_column=id_column, overwrite=overwrite,
+        )  # fmt: skip
+        return
+    predictor = load(model)
+    predictor.check_scale(scale)
     target = output or (None if remote else Path("predictions.parquet"))
     star_table: Any = stars
     if remote:
@@ -93,7 +107,7 @@ def predict(
         table = run(
             source, star_table, model=predictor, output=target, band=band, any_band=any_band, periods=choice,
             adapt=adapt_intervals, scale=scale, columns=roles(columns), id_column=id_column, threads=threads,
-            keep=names(keep or ""), full=full, overwrite=overwrite,
+            keep=names(keep or ""), full=full, overwrite=overwrite, stream=_streams(target, remote),
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
     if remote:
@@ -106,8 +120,7 @@ def predict(
         out.print(
             f"model {predictor.name} (labels: {predictor.truth}): {int(good.sum())} of {len(table)} "
             f"stars predicted, median [Fe/H] {table['feh'].median():.2f} "
-            f"with a median error of {table['feh_error'].median():.2f}, "
-            f"on the scale {' and '.join(sorted(set(table.loc[good, 'scale'])))}"
+            f"with a median error of {table['feh_error'].median():.2f}{_on_scales(table[good])}"
         )
     else:
         out.print(f"none of {len(table)} stars could be predicted; the flag column says why")
@@ -115,6 +128,29 @@ def predict(
         out.print(str(target))
     if not good.any():
         raise typer.Exit(1)
+
+
+def _streams(target: Path | None, remote: bool) -> bool:
+    """Whether results stay on the disk: nothing but counts is shown of them."""
+    return target is not None and not remote and target.suffix.lower() == ".parquet"
+
+
+def _is_catalog(source: Any, remote: bool, scheduler: str | None, adapt: bool) -> bool:
+    from photfeh.inference.catalogs import is_catalog
+
+    found = not remote and is_catalog(source)
+    if scheduler is not None and not found:
+        raise BadInput("--scheduler is for HATS catalogues; the light curves given are none.")
+    if found and adapt:
+        raise BadInput("--adapt-intervals needs all stars at once and does not go with a catalogue in partitions.")
+    return found
+
+
+def _predict_catalog(source: Any, stars: Path | None, **how: Any) -> None:
+    from photfeh.inference.catalogs import predict_catalog
+
+    made = predict_catalog(source, stars, progress=err.is_terminal, **how)
+    out.print(f"{made} (HATS catalogue)")
 
 
 def _source(epochs: list[str] | None, source_id: list[str] | None, query: str | None) -> tuple[Any, bool]:
@@ -133,3 +169,8 @@ def _source(epochs: list[str] | None, source_id: list[str] | None, query: str | 
             "name the folder."
         )
     return epochs[0], False
+
+
+def _on_scales(table: pd.DataFrame) -> str:
+    """In words, the scales that [Fe/H] is on; nothing where the table does not hold them (--stream)."""
+    return f", on the scale {' and '.join(sorted(set(table['scale'])))}" if "scale" in table.columns else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from photfeh.core.errors import BadInput
 from photfeh.inference.columns import OutputColumn
 
-__all__ = ["MARK", "WRITERS", "check_text", "is_ours"]
+__all__ = ["MARK", "WRITERS", "check_text", "is_ours", "text_widths", "write_parquet_parts"]
 
 Columns = Mapping[str, OutputColumn]
 About = Mapping[str, Any]
@@ -47,32 +47,73 @@ def _write_parquet(table: pd.DataFrame, columns: Columns, about: About, path: Pa
 
     IVOA Note "Parquet in the VO" 1.0 (2025): keys ``IVOA.VOTable-Parquet.version`` and ``.content``.
     """
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    for place, (name, column) in enumerate(columns.items()):
+    write_parquet_parts([table], text_widths(table), columns, about, path)
+
+
+def write_parquet_parts(
+    parts: Iterable[pd.DataFrame], widths: TextWidths, columns: Columns, about: About, path: Path
+) -> None:
+    """The same from parts of a table, at least one, of which one at a time is in memory.
+
+    ``widths`` as :func:`text_widths` of the whole table.
+    """
+    writer: pq.ParquetWriter | None = None
+    try:
+        for part in parts:
+            arrow = pa.Table.from_pandas(part, preserve_index=False)
+            if writer is None:
+                schema = _described(arrow.schema, columns)
+                schema = schema.with_metadata(_parquet_metadata(part, widths, columns, about))
+                writer = pq.ParquetWriter(path, schema, compression="zstd")
+            writer.write_table(arrow.cast(writer.schema))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+TextWidths = Mapping[str, tuple[int, bool]]
+
+
+def text_widths(table: pd.DataFrame, before: TextWidths | None = None) -> dict[str, tuple[int, bool]]:
+    """For each column of text the length of its longest entry, and whether all are ASCII; with those of ``before``."""
+    found = dict(before or {})
+    for name in table.columns:
+        if _is_text(table[name]):
+            texts = pd.unique(table[name].dropna()).tolist()
+            width, plain = found.get(name, (1, True))
+            lengths = [len(str(text)) for text in texts]
+            found[name] = (max([width, *lengths]), plain and all(str(text).isascii() for text in texts))
+    return found
+
+
+def _described(schema: pa.Schema, columns: Columns) -> pa.Schema:
+    for place, column in enumerate(columns.values()):
         said = {"unit": column.unit, "ucd": column.ucd, "description": column.meaning}
-        field = arrow.schema.field(place)
+        field = schema.field(place)
         if column.dtype == "text" and pa.types.is_null(field.type):
             field = field.with_type(pa.string())
-        field = field.with_metadata({key: text for key, text in said.items() if text})
-        arrow = arrow.set_column(place, field, arrow[name].cast(field.type))
+        schema = schema.set(place, field.with_metadata({key: text for key, text in said.items() if text}))
+    return schema
+
+
+def _parquet_metadata(
+    table: pd.DataFrame, widths: TextWidths, columns: Columns, about: About
+) -> dict[str | bytes, str | bytes]:
     text = io.BytesIO()
     with _foreign_units():
         empty = _votable(table.iloc[:0], columns, about)
         for field in empty.get_first_table().fields:
             if field.datatype == "char":  # astropy reads the convention only where lengths are fixed
-                texts = table[field.name].dropna().astype(str)
-                field.datatype = "char" if all(text.isascii() for text in texts) else "unicodeChar"
-                field.arraysize = str(max([1, *map(len, texts)]))
+                width, plain = widths.get(field.name, (1, True))
+                field.datatype = "char" if plain else "unicodeChar"
+                field.arraysize = str(width)
         empty.to_xml(text)
-    extra: dict[str | bytes, str | bytes] = {
+    return {
+        b"pandas": pa.Schema.from_pandas(table, preserve_index=False).metadata[b"pandas"],
         MARK: json.dumps(about, default=str),
         "IVOA.VOTable-Parquet.version": "1.0",
         "IVOA.VOTable-Parquet.content": text.getvalue(),
     }
-    pandas: dict[str | bytes, str | bytes] = {
-        b"pandas": pa.Schema.from_pandas(table, preserve_index=False).metadata[b"pandas"]
-    }
-    pq.write_table(arrow.replace_schema_metadata({**pandas, **extra}), path, compression="zstd")
 
 
 def _write_ecsv(table: pd.DataFrame, columns: Columns, about: About, path: Path) -> None:

@@ -22,7 +22,7 @@ from photfeh.inference.formats import WRITERS, is_ours
 from photfeh.readers.files import read_table
 from photfeh.readers.tables import tidy, to_frame
 
-__all__ = ["check_output", "parts_folder", "provenance", "read_predictions", "write_predictions"]
+__all__ = ["check_output", "described", "parts_folder", "provenance", "read_predictions", "write_predictions"]
 
 
 def check_output(path: str | Path, *, inputs: Iterable[object] = (), overwrite: bool = False) -> None:
@@ -78,12 +78,17 @@ def write_predictions(
         Units of columns of the star table, by their names there.
     """
     path = Path(path)
-    columns = {name: _column(name, table[name], kept_units or {}) for name in table.columns}
+    columns = described(table.columns, kept_units or {})
     with written(path) as beside:
         WRITERS[path.suffix.lower()](table, columns, about, beside)
 
 
-def _column(name: str, values: pd.Series, units: Mapping[str, str]) -> OutputColumn:
+def described(names: Iterable[str], units: Mapping[str, str]) -> dict[str, OutputColumn]:
+    """Unit, UCD and meaning of the columns of an output; ``units`` of columns of the star table, by their names."""
+    return {name: _column(name, units) for name in names}
+
+
+def _column(name: str, units: Mapping[str, str]) -> OutputColumn:
     known = PREDICTION_COLUMNS.get(name) or FULL_COLUMNS.get(name)
     if known is not None:
         return known

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from photfeh.core.cache import Key, Parts
-from photfeh.core.errors import BadInput, PhotfehWarning
-from photfeh.core.fingerprint import fingerprint
+from photfeh.archive.origin import origin_of
+from photfeh.core.cache import Parts
+from photfeh.core.errors import BadInput
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import restore_names
 from photfeh.core.threads import limited
@@ -20,12 +19,14 @@ from photfeh.inference.columns import PREDICTION_COLUMNS, kept
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.formats import check_text
 from photfeh.inference.output import check_output, parts_folder, provenance, write_predictions
+from photfeh.inference.pieces import predicted_pieces
 from photfeh.inference.predictor import Predictor
 from photfeh.inference.scale import SPECTROSCOPIC
+from photfeh.inference.streaming import check_streamed, streamed
 from photfeh.inference.trained import list_trained, load, load_card
-from photfeh.readers.startables import stars_of
-from photfeh.readers.stream import Chunk, iter_chunks
-from photfeh.samples.periods import Periods, check_period_setting, check_period_word
+from photfeh.readers.pairing import stars_of
+from photfeh.readers.stream import iter_chunks
+from photfeh.samples.periods import Periods, check_period_word
 
 __all__ = ["PREDICTION_COLUMNS", "Predictor", "list_trained", "load", "load_card", "predict"]
 
@@ -48,6 +49,7 @@ def predict(
     overwrite: bool = False,
     threads: int | None = None,
     stars_per_chunk: int = 10_000,
+    stream: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """[Fe/H] of every star of a table.
@@ -87,6 +89,9 @@ def predict(
         Replace an ``output`` that photfeh did not make.
     threads : int, optional
         Most threads that work at the same time; no result depends on it. Default: one a core.
+    stream : bool
+        Keep the results on the disk while working, so that memory does not grow with them; needs an ``output`` that is
+        Parquet. The file is the same; returned are only ``source_id``, ``feh``, ``feh_error`` and ``flag``.
 
     Returns
     -------
@@ -98,15 +103,18 @@ def predict(
     predictor = model if isinstance(model, Predictor) else load(model)
     if output is not None:
         check_output(output, inputs=(epochs, stars), overwrite=overwrite)
+    if stream:
+        check_streamed(output)
     band = band or (epochs.band if isinstance(epochs, LightCurves) else predictor.band)
     predictor.check_band(band, any_band=any_band)
     predictor.check_scale(scale)
     named: dict[str, Any] = {"columns": columns, "id_column": id_column}
-    given = stars_of(epochs, stars, band=band, **named)
+    keep = [keep] if isinstance(keep, str) else list(keep)
+    given = stars_of(epochs, stars, band=band, only=keep, **named)
     if not len(given):
         raise BadInput("the star table has no rows.")
     table = given[[name for name in ("source_id", "period", "type") if name in given.columns]]
-    carried = kept(given, [keep] if isinstance(keep, str) else keep)
+    carried = kept(given, keep)
     if output is not None:
         check_text(given[["name"]] if "name" in given.columns else given[[]], Path(output))
         check_text(carried, Path(output))
@@ -116,76 +124,24 @@ def predict(
         parts = None
         if output is not None:
             parts = stack.enter_context(Parts(parts_folder(output)).claim())
-        result = _predict_chunks(
-            predictor,
-            chunks,
-            len(table),
-            parts,
-            progress,
-            adapt=adapt,
-            periods=periods,
-            any_band=any_band,
-            full=full,
-            scale=scale,
-        )
-        result = pd.concat([restore_names(result, given), carried], axis=1)
-        if output is not None:
-            settings = {"band": band, "periods": periods, "any_band": any_band, "adapt": adapt, "full": full}
-            settings |= {"scale": scale or SPECTROSCOPIC}
-            about = provenance(
-                model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth, settings=settings
-            )
-            write_predictions(result, output, about, kept_units=given.attrs.get("units"))
+        pieces = predicted_pieces(
+            predictor, chunks, len(table), parts, progress,
+            adapt=adapt, periods=periods, any_band=any_band, full=full, scale=scale,
+        )  # fmt: skip
+        settings = {"band": band, "periods": periods, "any_band": any_band, "adapt": adapt, "full": full}
+        settings |= {"scale": scale or SPECTROSCOPIC}
+        about = provenance(
+            model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth, settings=settings,
+            **({"archive": origin} if (origin := origin_of(epochs)) is not None else {}),
+        )  # fmt: skip
+        units = given.attrs.get("units")
+        if output is not None and stream:
+            result = streamed(pieces, given, carried, output, about, kept_units=units)
+        else:
+            result = pd.concat([table.set_index(rows) for rows, table, _ in pieces]).sort_index().rename_axis(None)
+            result = pd.concat([restore_names(result, given), carried], axis=1)
+            if output is not None:
+                write_predictions(result, output, about, kept_units=units)
         if parts is not None:
             parts.clear()
     return result
-
-
-def _predict_chunks(
-    predictor: Predictor,
-    chunks: Iterable[Chunk],
-    total: int,
-    parts: Parts | None,
-    progress: Callable[[int, int], None] | None,
-    *,
-    adapt: bool,
-    periods: Periods,
-    any_band: bool,
-    full: bool,
-    scale: str | None,
-) -> pd.DataFrame:
-    """All chunks, in the order of the star table; finished ones are taken from ``parts``."""
-    tables, keys, done, made = [], [], 0, 0
-    digest = ""
-    for number, chunk in enumerate(chunks):
-        check_period_setting(chunk.curves, chunk.stars, periods)
-        if number == 0 and not chunk.observed:
-            warnings.warn(
-                "not one identifier of the star table occurs in the light curves. Check that both name the same stars, "
-                "or say which column holds the identifiers (id_column, --id-column).",
-                PhotfehWarning,
-                stacklevel=3,
-            )
-        if adapt and number == 0:
-            predictor = predictor.adapted(chunk.curves, chunk.stars, periods=periods, any_band=any_band)
-        digest = digest or predictor.fingerprint()
-        key = Key("chunk", fingerprint(digest, periods, any_band, full, scale, chunk.stars, chunk.curves))
-        found = None if parts is None else parts.find(key)
-        if found is not None:
-            table = pd.read_parquet(found / "predictions.parquet")
-        else:
-            table = predictor.predict(
-                chunk.curves, chunk.stars, periods=periods, any_band=any_band, full=full, scale=scale
-            )
-            made += 1
-            if parts is not None:
-                with parts.writing(key) as here:
-                    table.to_parquet(here / "predictions.parquet")
-        keys.append(key)
-        tables.append(table.set_index(chunk.rows))
-        done += len(chunk)
-        if progress is not None:
-            progress(done, total)
-    if parts is not None:
-        parts.finish(keys, made)
-    return pd.concat(tables).sort_index().rename_axis(None)

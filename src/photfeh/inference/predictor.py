@@ -78,11 +78,13 @@ class Predictor:
         """
         self.check_band(curves.band, any_band=any_band)
         self.check_scale(scale)
-        measured = measure(curves, stars, periods=periods)
-        predicted = self.predict_measured(measured, scale=scale)
-        return pd.concat([predicted, full_columns(measured.table)], axis=1) if full else predicted
+        return self.predict_measured(self.measured(curves, stars, periods=periods), full=full, scale=scale)
 
-    def predict_measured(self, measured: Measurement, *, scale: str | None = None) -> pd.DataFrame:
+    def measured(self, curves: LightCurves, stars: pd.DataFrame, *, periods: Periods = "given") -> Measurement:
+        """What :meth:`predict_measured` takes, for every row of a star table (:func:`photfeh.samples.measure`)."""
+        return measure(curves, stars, periods=periods)
+
+    def predict_measured(self, measured: Measurement, *, full: bool = False, scale: str | None = None) -> pd.DataFrame:
         """Predictions for stars that are measured already, in whatever band they are (flagged if another)."""
         curves, table = measured.curves, measured.table
         flag = table["flag"].to_numpy(np.int64).copy()
@@ -97,7 +99,7 @@ class Predictor:
             chosen[mine] = name
             on[mine] = self._fill(ensemble, measured, mine, columns, flag, scale)[mine]
         flag[free] |= int(Flag.WRONG_TYPE)
-        return pd.DataFrame(
+        predicted = pd.DataFrame(
             {
                 "source_id": table["source_id"].to_numpy(np.int64),
                 **{name: columns[name] for name in ("feh", "feh_error", "feh_lower", "feh_upper")},
@@ -110,6 +112,7 @@ class Predictor:
                 "feh_curve_error_90": columns["feh_curve_error_90"],
             }
         )
+        return pd.concat([predicted, full_columns(table)], axis=1) if full else predicted
 
     def check_band(self, band: str, *, any_band: bool = False) -> None:
         """Raise BandMismatch unless the model was made for this band, or any will do."""
@@ -137,15 +140,20 @@ class Predictor:
         BadInput
             if there are too few stars, or they are too unlike those of the calibration.
         """
-        measured = measure(curves, stars, periods=periods)
+        return self.adapted_to(self.measured(curves, stars, periods=periods), any_band=any_band)
+
+    def adapted_to(self, measured: Measurement, *, any_band: bool = False) -> Predictor:
+        """:meth:`adapted` for stars that are measured already."""
         good = predictable(measured.table["flag"])
         made = {}
         for name, ensemble in self.ensembles.items():
             mine = good & measured.table["type"].isin(list(ensemble.types)).to_numpy(bool)
             good &= ~mine
-            X = build_sequences(measured, ensemble.representation, any_band=any_band)
-            mine &= X.mask.any(axis=1)
-            made[name] = ensemble.adapted(X[mine]) if mine.any() else ensemble
+            made[name] = ensemble
+            if mine.any():
+                X = build_sequences(measured.select(mine), ensemble.representation, any_band=any_band)
+                usable = X.mask.any(axis=1)
+                made[name] = ensemble.adapted(X[usable]) if usable.any() else ensemble
         return Predictor(self.name, made)
 
     @staticmethod
@@ -161,24 +169,26 @@ class Predictor:
         on = np.full(len(mine), "", dtype=object)
         if not mine.any():
             return on
+        rows = np.flatnonzero(mine)
         # bands were compared before the stars were measured
-        sequences = build_sequences(measured, ensemble.representation, any_band=True)
-        flag[mine & ~sequences.mask.any(axis=1)] |= int(Flag.NO_FIT)
-        good = np.flatnonzero(mine & predictable(flag))
+        sequences = build_sequences(measured.select(mine), ensemble.representation, any_band=True)
+        usable = sequences.mask.any(axis=1)
+        flag[rows[~usable]] |= int(Flag.NO_FIT)
+        good = rows[usable]
         if not len(good):
             return on
-        X = sequences[good]
+        X = sequences if usable.all() else sequences[usable]
         mean, error, half = ensemble.predict_interval(X)
         flag[good[ensemble.extrapolated(X, mean)]] |= int(Flag.EXTRAPOLATED)
         flag[good[~np.isfinite(mean)]] |= int(Flag.NO_FIT)
         columns["feh_curve_error"][good], columns["feh_curve_error_90"][good] = error, half
         kinds = measured.table["type"].to_numpy()[good]
         for kind in ensemble.types:
-            rows, way = kinds == kind, ensemble.way_to(scale, kind)
-            on[good[rows]] = ensemble.label_scale if way is None else way.scale
+            here, way = kinds == kind, ensemble.way_to(scale, kind)
+            on[good[here]] = ensemble.label_scale if way is None else way.scale
             if way is not None:
-                mean[rows] = way.feh(mean[rows])
-                half[rows], error[rows] = way.half_width(error[rows], 0.9), way.error(error[rows])
+                mean[here] = way.feh(mean[here])
+                half[here], error[here] = way.half_width(error[here], 0.9), way.error(error[here])
         columns["feh"][good], columns["feh_error"][good] = mean, error
         columns["feh_lower"][good], columns["feh_upper"][good] = mean - half, mean + half
         return on

@@ -119,9 +119,7 @@ class ScaleMap:
     basis: str
 
     def __post_init__(self) -> None:
-        if isinstance(self.types, str) or not all(
-            isinstance(word, str) for word in (self.scale, self.basis, *self.types)
-        ):
+        if not all(isinstance(word, str) for word in (self.scale, self.basis, *self.types)):
             raise TypeError("the scale, the types or the basis of a map to another scale are no texts")
         object.__setattr__(self, "types", tuple(self.types))
         object.__setattr__(self, "quantiles", tuple(float(value) for value in self.quantiles))
@@ -211,6 +209,8 @@ class ScaleMap:
         ValueError, TypeError
             if the values make no sense.
         """
+        if isinstance(values["types"], str):
+            raise TypeError("the types of a map to another scale are no list")
         return cls(**values)
 
     def __str__(self) -> str:

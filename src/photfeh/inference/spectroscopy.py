@@ -13,7 +13,7 @@ from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import load, predict
 from photfeh.inference.scale import LABELS, MIN_STARS, SCALES, ScaleMap, Spectroscopy, named
-from photfeh.readers.startables import stars_of
+from photfeh.readers.pairing import stars_of
 
 __all__ = ["calibrate", "compared"]
 

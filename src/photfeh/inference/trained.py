@@ -10,7 +10,7 @@ from photfeh.inference.cards import model_card, weights_sha256
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.predictor import Predictor
 
-__all__ = ["list_trained", "load", "load_card"]
+__all__ = ["list_trained", "load", "load_card", "model_place"]
 
 _log = logging.getLogger("photfeh")
 _PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -40,6 +40,19 @@ def load(model: str | Path | Ensemble | None = None) -> Predictor:
         return Predictor(model.name, {model.name: model})
     name, folders = _folders(model)
     return Predictor(name, {part: _ensemble(folder) for part, folder in folders.items()})
+
+
+def model_place(model: str | Path | None = None) -> str:
+    """The name of a model of the package, or the absolute folder of another: what another process can load it by.
+
+    Raises
+    ------
+    UnknownName
+        as :func:`load`.
+    """
+    name, folders = _folders(model)
+    own = [folder for folder in folders.values() if folder is not None and folder.parent != _PRETRAINED]
+    return str(own[0]) if own else name
 
 
 def _ensemble(folder: Path | None) -> Ensemble:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from photfeh.core.errors import BadFile, BadInput, MissingColumn, PhotfehWarning, UnknownName
+from photfeh.core.errors import BadFile, BadInput, PhotfehWarning
 from photfeh.core.identifiers import identifier_columns, names_of, to_source_id
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import ALIASES, COLUMNS, to_numbers, validate_stars
@@ -20,12 +20,12 @@ from photfeh.readers.files import PARSER_ERRORS, read_schema, read_tables, unrea
 from photfeh.readers.objects import as_tables
 from photfeh.readers.parts import Part, identified, parts_of_file, parts_of_object
 from photfeh.readers.reading import files_of, is_path_or_paths, warn_of
-from photfeh.readers.roles import CURVE_ROLES, STAR_ROLES, Roles, roles_of
-from photfeh.readers.tables import NO_NAMES, is_list, leaf_names, name_of, tidy, to_frame, unit_of
+from photfeh.readers.roles import STAR_ROLES, Roles, roles_of
+from photfeh.readers.tables import NO_NAMES, is_list, leaf_names, name_of, plain_name, tidy, to_frame, unit_of
 from photfeh.readers.tally import Tally
 from photfeh.readers.units import converted
 
-__all__ = ["read_stars", "stars_from_epochs", "stars_of"]
+__all__ = ["FROM_EPOCHS", "read_stars", "stars_from_epochs", "stars_of_tables", "tables_of_stars"]
 
 FROM_EPOCHS = ("period", "pf", "p1_o", "type", "best_classification")
 """Columns that are taken from a table of light curves where it has them."""
@@ -57,13 +57,30 @@ def read_stars(
     BadFile, MissingColumn, BadColumn
         see :func:`photfeh.readers.read_tables` and :func:`photfeh.core.stars.validate_stars`; the text names the file.
     """
-    roles = roles_of(columns, id_column, STAR_ROLES)
+    where, tables = tables_of_stars(source)
+    return stars_of_tables(tables, where, columns, id_column)
+
+
+def tables_of_stars(source: object, only: Collection[str] | None = None) -> tuple[str, list[pa.Table]]:
+    """The tables of a source of stars, and what messages call it; of Parquet files ``only`` these columns."""
     if isinstance(source, (str, os.PathLike)):
-        where, schema = str(source), read_schema(source)
-        tables = read_tables(source, columns=None if schema is None else _scalars(schema))
-    else:
-        where = "the star table"
-        tables = [pa.table({"source_id": _identifiers(source)})] if _is_plain_list(source) else as_tables(source)
+        schema = read_schema(source)
+        names = None if schema is None else _scalars(schema)
+        if names is not None and only is not None:
+            plain = {name: plain_name(name) for name in names}
+            wanted = {*only, *identifier_columns(list(plain.values()))}
+            names = [name for name in names if plain[name] in wanted] or names
+        return str(source), read_tables(source, columns=names)
+    if _is_plain_list(source):
+        return "the star table", [pa.table({"source_id": _identifiers(source)})]
+    return "the star table", as_tables(source)
+
+
+def stars_of_tables(
+    tables: list[pa.Table], where: str, columns: Mapping[str, str] | None, id_column: str | None
+) -> pd.DataFrame:
+    """The star table of these tables, as :func:`read_stars` returns it."""
+    roles = roles_of(columns, id_column, STAR_ROLES)
     frames = [_frame(table, roles, where) for table in tables]
     return validate_stars(_joined(frames, tables, where), where=where)
 
@@ -168,46 +185,6 @@ def _joined(frames: list[pd.DataFrame], tables: list[pa.Table], where: str) -> p
 
 
 # ---------------------------------------------------------------------- no star table at all
-def stars_of(
-    epochs: object,
-    stars: object,
-    *,
-    band: str,
-    columns: Mapping[str, str] | None = None,
-    id_column: str | None = None,
-) -> pd.DataFrame:
-    """The star table of a command: the one that is given, or, where that is None, what the light curves say.
-
-    ``columns`` may name columns of both; each table takes the roles that it can have. A table of identifiers alone,
-    without the column ``id_column``, is read as it is.
-
-    Raises
-    ------
-    UnknownName
-        for a role that neither table has.
-    BadInput
-        as :func:`read_stars` and :func:`stars_from_epochs`.
-    """
-    for role in columns or {}:
-        if role not in {*CURVE_ROLES, *STAR_ROLES}:
-            raise UnknownName("role of a column", role, {*CURVE_ROLES, *STAR_ROLES})
-    if stars is None:
-        if isinstance(epochs, LightCurves):
-            return validate_stars(pd.DataFrame({"source_id": epochs.source_id}))
-        return stars_from_epochs(epochs, band=band, columns=of_curves(columns), id_column=id_column)
-    own = {role: name for role, name in (columns or {}).items() if role in STAR_ROLES and role not in CURVE_ROLES}
-    try:
-        return read_stars(stars, columns=own, id_column=id_column)
-    except MissingColumn:
-        # the identifiers of the two tables may have other names
-        return read_stars(stars, columns=own)
-
-
-def of_curves(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """The roles that a table of light curves can have."""
-    return {role: name for role, name in (columns or {}).items() if role in CURVE_ROLES}
-
-
 def stars_from_epochs(
     source: object,
     *,

@@ -19,10 +19,10 @@ from photfeh.core.lightcurves import LightCurves
 from photfeh.core.types import IntArray
 from photfeh.readers.files import PARSER_ERRORS, read_schema, suffix_of, unreadable
 from photfeh.readers.layouts import Columns, find_columns, unknown_band
+from photfeh.readers.pairing import of_curves
 from photfeh.readers.points import Origin, check_schema_band, drop_unidentified, holds_band, source_ids, to_lightcurves
 from photfeh.readers.reading import check_one_kind, files_of, read_lightcurves, warn_of
 from photfeh.readers.roles import Roles, roles_of
-from photfeh.readers.startables import of_curves
 from photfeh.readers.tables import is_list, leaf_names, tidy
 from photfeh.readers.tally import Tally
 

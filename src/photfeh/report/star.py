@@ -24,7 +24,7 @@ from photfeh.core.stars import restore_names, validate_stars
 from photfeh.core.types import BoolArray, FloatArray
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import Predictor, load
-from photfeh.readers.startables import of_curves, stars_of
+from photfeh.readers.pairing import of_curves, stars_of
 from photfeh.readers.stream import iter_lightcurves
 from photfeh.report.figures.star import lines_of, star_curve, star_feh, star_place, star_times, star_words
 from photfeh.report.figures.style import STYLE

@@ -57,6 +57,17 @@ class Measurement:
     def __len__(self) -> int:
         return len(self.table)
 
+    def select(self, mask: BoolArray) -> Measurement:
+        """The stars for which ``mask`` (N,) is true, in their order."""
+        if mask.all():
+            return self
+        return Measurement(
+            self.curves[mask],
+            frozen(self.point_weight[np.repeat(mask, self.curves.n_epochs)]),
+            self.table[mask].reset_index(drop=True),
+            frozen(self.harmonics[mask]),
+        )
+
     @property
     def max_phase(self) -> FloatArray:
         """Phase of maximum light in the aligned frame [cycle], shape (N,)."""

@@ -20,7 +20,7 @@ from photfeh.core.startypes import RR_LYRAE, classify_type
 from photfeh.core.threads import limited
 from photfeh.core.types import IntArray
 from photfeh.readers import read_stars
-from photfeh.readers.startables import stars_of
+from photfeh.readers.pairing import stars_of
 from photfeh.readers.stream import Chunk, iter_chunks
 from photfeh.samples.dataset import Dataset, DatasetWriter
 from photfeh.samples.measure import measure
