@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import cache
 
 import torch
 
@@ -22,9 +23,15 @@ from photfeh.simulation.survey import simulate
 STARS, SHARES = 60, 2
 
 
+@cache
+def simulated():
+    """Made before any thread: OpenBLAS, which draws it, hangs where a process is forked in the middle of its work."""
+    return simulate(STARS, seed=11)
+
+
 def answer(share):
     """Everything that is compared, of every other star, as bytes: one part searches periods, too."""
-    survey = simulate(STARS, seed=11)
+    survey = simulated()
     curves, stars = survey.curves[share::SHARES], survey.stars.iloc[share::SHARES].reset_index(drop=True)
     measured = measure(curves, stars)
     searched = measure(curves[:2], stars.iloc[:2], periods="check").table
