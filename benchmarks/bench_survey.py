@@ -270,7 +270,7 @@ def on_paper(row: dict[str, Any]) -> None:
         f"\nOf the bytes of this file {100 * row['share']:.0f} % are in columns that are read; with the same share "
         f"{tera:.1f} TB have to come from the store, {1e3 * tera / GB_PER_SECOND / 3600:.1f} hours at that pace. The "
         f"result has {row['size']:.0f} bytes a star. So the model is not what DR4 costs: finding the candidates' "
-        "records among all others is, and who has a list of identifiers and a catalogue with row groups sorted by source reads "
+        "records among all others is, and who has a list of identifiers and a catalogue sorted by source reads "
         "less. DataLink, at one source a second, would take "
         f"{CANDIDATES[0] / 86400:.1f} days for {CANDIDATES[0]:,} sources. Period search where none is given: "
         "[signal.md](signal.md#period-search)."
