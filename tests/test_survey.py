@@ -440,7 +440,7 @@ def test_recipe_of_a_processor(direct: pd.DataFrame) -> None:
 @survey_warnings
 def test_recipe_of_map_partitions(direct: pd.DataFrame) -> None:
     dd = pytest.importorskip("dask.dataframe", reason="the extra `survey` is not installed")
-    frame = dd.from_pandas(TABLE.slice(0, 30).to_pandas(), npartitions=3)
+    frame = dd.from_pandas(TABLE.slice(0, 30).to_pandas(types_mapper=pd.ArrowDtype), npartitions=3)
     found = recipe("map_partitions")["predicted"](frame).compute(scheduler="synchronous")
     equal(found, pf.predict(TABLE.slice(0, 30)))
 
