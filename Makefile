@@ -57,6 +57,7 @@ laboratory: $(STAMP)
 # The trained models of the package, remade; resumable
 pretrained: $(STAMP)
 	$(BIN)/python benchmarks/pretrain.py
+	$(BIN)/python benchmarks/scales.py
 
 # The table of docs/experiments.md: what helped and what did not; resumable
 experiments: $(STAMP)

@@ -36,10 +36,11 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """The command in a process group of its own, as a shell starts it."""
+    """The command in a process group of its own, as a shell starts it in the foreground (SIGINT not ignored)."""
     return subprocess.Popen(
         [COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
@@ -267,7 +268,7 @@ def test_prepare_checks_every_option_before_the_first_star(call, paths, tmp_path
      ("--id-column", "none such")],
 )  # fmt: skip
 def test_predict_checks_every_option_before_the_first_star(call, paths, tmp_path, monkeypatch, option, value):
-    monkeypatch.setattr("photfeh.inference.prediction.measure", None)
+    monkeypatch.setattr("photfeh.inference.predictor.measure", None)
     monkeypatch.chdir(tmp_path)
     options = {"--model": "relation", "--output": "p.csv"} | {option: value}
     reads = (paths / "epochs.parquet", "--stars", paths / "stars.parquet")

@@ -15,9 +15,9 @@ import pytest
 
 from damaged_folders import ASK, check_message, edit, flip, fresh_copy, seal, try_one
 from photfeh.core.errors import BadFile, BadInput, PhotfehError
-from photfeh.inference import prediction
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import list_trained, load, load_card
+from photfeh.inference.trained import _PRETRAINED
 from photfeh.inference.training import train
 from photfeh.models.parameters import check_parameters
 from photfeh.models.registry import MODELS, create_model
@@ -162,8 +162,8 @@ def test_the_card_is_the_folders_own(whole, tmp_path, monkeypatch, caplog):
 
 def test_shipped_models_can_be_tried_out():
     for name in list_trained():
-        if (prediction._PRETRAINED / name).is_dir():
-            Ensemble.load(prediction._PRETRAINED / name)
+        if (_PRETRAINED / name).is_dir():
+            Ensemble.load(_PRETRAINED / name)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "shape", "kind", "objects", "absent", "empty"])

@@ -10,7 +10,7 @@ from photfeh.core.errors import BadFile, BadInput, UnknownName
 from photfeh.core.flags import Flag, describe
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.threads import number_of_threads
-from photfeh.inference import prediction
+from photfeh.inference import predictor as predicting
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import PREDICTION_COLUMNS, Predictor, load, predict
 from photfeh.inference.training import train
@@ -184,8 +184,8 @@ def test_output_is_readable_parquet(predictors, fresh, tmp_path):
 
 
 def test_the_number_of_threads_reaches_the_kernels_and_changes_nothing(predictors, fresh, monkeypatch):
-    seen, measure = [], prediction.measure
-    monkeypatch.setattr(prediction, "measure", lambda *a, **k: seen.append(number_of_threads()) or measure(*a, **k))
+    seen, measure = [], predicting.measure
+    monkeypatch.setattr(predicting, "measure", lambda *a, **k: seen.append(number_of_threads()) or measure(*a, **k))
     tables = [predict(fresh.curves, fresh.stars, model=predictors["gru"], threads=n) for n in (1, 3, None)]
     assert seen == [1, 3, number_of_threads()]
     for table in tables[1:]:

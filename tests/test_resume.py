@@ -11,7 +11,7 @@ import pytest
 
 from photfeh.core.errors import BadFile, BadInput, InUse
 from photfeh.core.lightcurves import LightCurves
-from photfeh.inference import prediction
+from photfeh.inference import predictor as predicting
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.prediction import predict
 from photfeh.inference.training import train
@@ -124,8 +124,8 @@ def test_predict_in_another_band_takes_nothing_of_the_first(small, models, tmp_p
 def test_predict_takes_what_is_not_stale(small, models, tmp_path, monkeypatch, caplog):
     options = {"model": models[0], "stars_per_chunk": CHUNK}
     cut(predict, small.curves, small.stars, output=tmp_path / "p.parquet", **options)
-    measured, measure = [], prediction.measure
-    monkeypatch.setattr(prediction, "measure", lambda curves, *a, **k: measured.append(1) or measure(curves, *a, **k))
+    measured, measure = [], predicting.measure
+    monkeypatch.setattr(predicting, "measure", lambda curves, *a, **k: measured.append(1) or measure(curves, *a, **k))
     with caplog.at_level("INFO", "photfeh"):
         resumed = predict(small.curves, small.stars, output=tmp_path / "p.parquet", **options)
     assert len(measured) == 2  # of four chunks

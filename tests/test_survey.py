@@ -169,7 +169,7 @@ def test_of_a_wide_star_table_only_what_is_needed_is_read(tmp_path: Path, monkey
 
 
 def test_sequences_are_built_for_the_stars_predicted_and_adapt_measures_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from photfeh.inference import prediction
+    from photfeh.inference import predictor as prediction
 
     built, measured = [], []
     build, measure = prediction.build_sequences, prediction.measure

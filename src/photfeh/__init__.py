@@ -1,9 +1,9 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
-:func:`compare`, :func:`train`, :func:`load`, :func:`predict`, :func:`predict_batch`, :func:`predict_catalog`,
-:func:`evaluate`, :func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing the package is cheap; each
-name is loaded when first used.
+:func:`compare`, :func:`train`, :func:`calibrate`, :func:`load`, :func:`predict`, :func:`predict_batch`,
+:func:`predict_catalog`, :func:`evaluate`, :func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing
+the package is cheap; each name is loaded when first used.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
     "Run",
     "Sequences",
     "__version__",
+    "calibrate",
     "compare",
     "create_model",
     "demo",
@@ -53,6 +54,7 @@ _HOME = {
     "Representation": "samples.sequences",
     "Run": "validation.run",
     "Sequences": "samples.sequences",
+    "calibrate": "inference.spectroscopy",
     "compare": "validation.comparison",
     "create_model": "models.registry",
     "demo": "demonstration",
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from photfeh.inference.evaluation import evaluate
     from photfeh.inference.output import read_predictions
     from photfeh.inference.prediction import load, predict
+    from photfeh.inference.spectroscopy import calibrate
     from photfeh.inference.training import train
     from photfeh.models.registry import create_model, list_models
     from photfeh.readers import read_lightcurves, read_stars

@@ -12,7 +12,7 @@ from rich.table import Table
 from photfeh.cli.console import out, print_frame, progress, settings
 from photfeh.cli.options import Output, Overwrite, Seed, Set, Threads, Weighting
 
-__all__ = ["models", "train"]
+__all__ = ["calibrate", "models", "train"]
 
 models = typer.Typer(no_args_is_help=True, help="List and describe models.")
 
@@ -26,6 +26,7 @@ def train(
     weighting: Weighting = "density",
     set_: Set = None,
     seed: Seed = 0,
+    scale: Annotated[str | None, typer.Option(help="Scale that the labels are on: muraveva-2025, or any name.")] = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -40,11 +41,29 @@ def train(
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=params.get(model, {}), seed=seed, threads=threads, overwrite=overwrite, progress=report,
+            params=params.get(model, {}), seed=seed, scale=scale, threads=threads, overwrite=overwrite, progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))
     out.print(f"{model}: {len(ensemble.members)} members, {scores['n']} stars; out of fold {values}\nmodel: {output}")
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Model folder made by train.")],
+    epochs: Annotated[
+        str, typer.Argument(help="Light curves of stars with spectroscopy that taught the model nothing.")
+    ],
+    stars: Annotated[str, typer.Option(help="Star table with their feh and, where known, feh_error [dex].")],
+    scale: Annotated[str, typer.Option(help="Name of the scale of that spectroscopy.")] = "crestani-2021",
+) -> None:
+    """Fit the way from the scale of a model's labels to spectroscopy, and keep it in the model folder.
+
+    Example: photfeh calibrate model epochs.parquet --stars spectroscopy.csv
+    """
+    from photfeh.inference.spectroscopy import calibrate as run
+
+    for way in run(model, epochs, stars, scale=scale).maps:
+        out.print(str(way))
 
 
 @models.command("list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,12 @@ from photfeh.cli.console import err, names, out, print_flags, print_frame, progr
 from photfeh.cli.options import Band, Columns, IdColumn, Overwrite, Periods, Stars, Threads
 from photfeh.core.errors import BadInput
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["predict"]
 
-_SHOWN = ["source_id", "feh", "feh_error", "feh_lower", "feh_upper", "flag", "period", "n_epochs", "model"]
+_SHOWN = ["source_id", "feh", "feh_error", "feh_lower", "feh_upper", "flag", "period", "n_epochs", "model", "scale"]
 _ROWS_SHOWN = 50
 
 
@@ -41,6 +44,12 @@ def predict(
     adapt_intervals: Annotated[
         bool, typer.Option(help="Fit intervals to the population of these stars (weighted conformal).")
     ] = False,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Scale of [Fe/H]: spectroscopic (default where the model has a way there), labels, or a name."
+        ),
+    ] = None,
     columns: Columns = None,
     id_column: IdColumn = None,
     threads: Threads = None,
@@ -78,11 +87,12 @@ def predict(
     if _is_catalog(source, remote, scheduler, adapt_intervals):
         _predict_catalog(
             source, stars, output=output or Path("predictions"), model=model, scheduler=scheduler or "local", band=band,
-            any_band=any_band, periods=choice, keep=names(keep or ""), full=full, columns=roles(columns),
+            any_band=any_band, periods=choice, keep=names(keep or ""), full=full, scale=scale, columns=roles(columns),
             id_column=id_column, overwrite=overwrite,
         )  # fmt: skip
         return
     predictor = load(model)
+    predictor.check_scale(scale)
     target = output or (None if remote else Path("predictions.parquet"))
     star_table: Any = stars
     if remote:
@@ -96,7 +106,7 @@ def predict(
     with progress() as report:
         table = run(
             source, star_table, model=predictor, output=target, band=band, any_band=any_band, periods=choice,
-            adapt=adapt_intervals, columns=roles(columns), id_column=id_column, threads=threads,
+            adapt=adapt_intervals, scale=scale, columns=roles(columns), id_column=id_column, threads=threads,
             keep=names(keep or ""), full=full, overwrite=overwrite, stream=_streams(target, remote),
             progress=lambda done, total: report("stars", done, total),
         )  # fmt: skip
@@ -110,7 +120,7 @@ def predict(
         out.print(
             f"model {predictor.name} (labels: {predictor.truth}): {int(good.sum())} of {len(table)} "
             f"stars predicted, median [Fe/H] {table['feh'].median():.2f} "
-            f"with a median error of {table['feh_error'].median():.2f}"
+            f"with a median error of {table['feh_error'].median():.2f}{_on_scales(table[good])}"
         )
     else:
         out.print(f"none of {len(table)} stars could be predicted; the flag column says why")
@@ -159,3 +169,8 @@ def _source(epochs: list[str] | None, source_id: list[str] | None, query: str | 
             "name the folder."
         )
     return epochs[0], False
+
+
+def _on_scales(table: pd.DataFrame) -> str:
+    """In words, the scales that [Fe/H] is on; nothing where the table does not hold them (--stream)."""
+    return f", on the scale {' and '.join(sorted(set(table['scale'])))}" if "scale" in table.columns else ""

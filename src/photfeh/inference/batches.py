@@ -15,7 +15,8 @@ from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import restore_names
 from photfeh.inference.columns import FULL_COLUMNS, PREDICTION_COLUMNS
 from photfeh.inference.ensemble import Ensemble
-from photfeh.inference.prediction import Predictor, load
+from photfeh.inference.predictor import Predictor
+from photfeh.inference.trained import load
 from photfeh.readers.pairing import stars_of
 from photfeh.readers.reading import read_lightcurves
 from photfeh.readers.tables import tidy
@@ -35,6 +36,7 @@ def predict_batch(
     any_band: bool = False,
     periods: Periods = "given",
     full: bool = False,
+    scale: str | None = None,
     columns: Mapping[str, str] | None = None,
     id_column: str | None = None,
 ) -> pa.RecordBatch:
@@ -52,7 +54,7 @@ def predict_batch(
         As for :func:`photfeh.predict`; a name or folder is loaded once a process.
     stars : DataFrame, optional
         Star rows with periods and types (:func:`photfeh.readers.read_stars`); stars that are not in it are left out.
-    band, any_band, periods, full, columns, id_column
+    band, any_band, periods, full, scale, columns, id_column
         As for :func:`photfeh.predict`.
 
     Returns
@@ -79,7 +81,8 @@ def predict_batch(
     given = stars_of(table, None, band=band, **named) if stars is None else _rows_of(stars, curves)
     if not len(given):
         return pa.RecordBatch.from_pylist([], schema)
-    found = restore_names(predictor.predict(curves, given, periods=periods, any_band=any_band, full=full), given)
+    made = predictor.predict(curves, given, periods=periods, any_band=any_band, full=full, scale=scale)
+    found = restore_names(made, given)
     return _batch(found.astype({"source_id": str}) if names else found, schema)
 
 

@@ -59,6 +59,11 @@ def model_card(
             "",
             *_table(notes.get("coverage", [])),
         ]
+    if ensemble.maps:
+        lines += ["", "## Scale", "", f"The labels are on the scale {ensemble.label_scale}. From there:", ""]
+        lines += [f"- {way}." for way in ensemble.maps]
+    elif "n_stars" in notes:
+        lines += ["", "## Scale", "", f"[Fe/H] is on the scale of the labels: {ensemble.label_scale}."]
     for heading, text in (texts or {}).items():
         lines += ["", f"## {heading}", "", text]
     if "environment" in notes:

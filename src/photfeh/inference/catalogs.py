@@ -21,7 +21,8 @@ from photfeh.core.fingerprint import fingerprint
 from photfeh.core.identifiers import identifier_columns
 from photfeh.inference.output import provenance
 from photfeh.inference.partitions import Job, columns_to_read, empty_result, predict_partition
-from photfeh.inference.prediction import load, model_place
+from photfeh.inference.scale import SPECTROSCOPIC
+from photfeh.inference.trained import load, model_place
 from photfeh.readers.startables import read_stars
 from photfeh.samples.periods import Periods, check_period_word
 
@@ -52,6 +53,7 @@ def predict_catalog(
     periods: Periods = "given",
     keep: Sequence[str] = (),
     full: bool = False,
+    scale: str | None = None,
     columns: Mapping[str, str] | None = None,
     id_column: str | None = None,
     overwrite: bool = False,
@@ -76,7 +78,7 @@ def predict_catalog(
     scheduler : str
         ``local``, ``local:N`` (N worker processes of one thread each; default: one a core), the address of a Dask
         scheduler (``tcp://host:8786``), or ``none``: this process alone. No result depends on it.
-    band, any_band, periods, keep, full, columns, id_column
+    band, any_band, periods, keep, full, scale, columns, id_column
         As for :func:`photfeh.predict`; ``keep`` names columns of the catalogue.
     overwrite : bool
         Begin anew where ``output`` holds predictions that were made otherwise.
@@ -105,6 +107,7 @@ def predict_catalog(
     predictor = load(model)
     band = band or predictor.band
     predictor.check_band(band, any_band=any_band)
+    predictor.check_scale(scale)
     output = Path(output)
     with _quiet():
         found, source, identifier = _opened(lsdb, str(catalog), id_column, keep)
@@ -112,7 +115,7 @@ def predict_catalog(
     made_of = {
         "version": version("photfeh"),
         "model": predictor.fingerprint(),
-        "settings": fingerprint(band, any_band, periods, full, sorted(keep), dict(columns or {}), id_column),
+        "settings": fingerprint(band, any_band, periods, full, scale, sorted(keep), dict(columns or {}), id_column),
         "stars": fingerprint(table[[n for n in _STARS if n in table.columns]]) if table is not None else "",
         "catalog": _identity(found),
     }
@@ -124,12 +127,13 @@ def predict_catalog(
             model=model_place(model), digest=predictor.fingerprint(), base=str(found.catalog_base_dir),
             suffix=info.npix_suffix, identifier=identifier, ra=info.ra_column, dec=info.dec_column,
             leaves=tuple(columns_to_read(found.schema, band, identifier, columns)), stars=_kept_stars(table, output),
-            band=band, any_band=any_band, periods=periods, full=full, keep=tuple(keep),
+            band=band, any_band=any_band, periods=periods, full=full, scale=scale, keep=tuple(keep),
             columns=tuple((columns or {}).items()), slice=stars_per_slice,
         )  # fmt: skip
         about = provenance(
             model=predictor.name, model_digest=predictor.fingerprint(), truth=predictor.truth,
-            settings={"band": band, "periods": periods, "any_band": any_band, "full": full, "scheduler": scheduler},
+            settings={"band": band, "periods": periods, "any_band": any_band, "full": full, "scheduler": scheduler,
+                      "scale": scale or SPECTROSCOPIC},
         )  # fmt: skip
         write_json(output / _STATE, {"made_of": made_of, "complete": False, "about": about})
         _mend(output)

@@ -27,14 +27,25 @@ class OutputColumn:
 
 PREDICTION_COLUMNS: dict[str, OutputColumn] = {
     "source_id": OutputColumn("", "meta.id;meta.main", "identifier as given: int64, or text for names", "int64"),
-    "feh": OutputColumn("dex", "phys.abund.Fe", "[Fe/H]; NaN where flag says why", "float64"),
-    "feh_error": OutputColumn("dex", "stat.error;phys.abund.Fe", "calibrated standard error of feh", "float64"),
+    "feh": OutputColumn(
+        "dex", "phys.abund.Fe", "[Fe/H] on the scale named by scale; NaN where flag says why", "float64"
+    ),
+    "feh_error": OutputColumn(
+        "dex", "stat.error;phys.abund.Fe", "total standard error of feh on that scale", "float64"
+    ),
     "feh_lower": OutputColumn("dex", "phys.abund.Fe;stat.min", "lower end of the 90 % interval", "float64"),
     "feh_upper": OutputColumn("dex", "phys.abund.Fe;stat.max", "upper end of the 90 % interval", "float64"),
     "flag": OutputColumn("", "meta.code.qual", "bit mask: what is special, or why there is no [Fe/H]", "int64"),
     "period": OutputColumn("d", "time.period", "period used: given, or found where flag says so", "float64"),
     "n_epochs": OutputColumn("", "meta.number;obs", "epochs used", "int64"),
     "model": OutputColumn("", "meta.id;meta.modelled", "name of the model that made the prediction", "text"),
+    "scale": OutputColumn("", "meta.id;phys.abund.Fe", "scale of feh, and of its errors; docs/predictions.md", "text"),
+    "feh_curve_error": OutputColumn(
+        "dex", "stat.error;phys.abund.Fe", "standard error by the light curve and its model alone", "float64"
+    ),
+    "feh_curve_error_90": OutputColumn(
+        "dex", "stat.error;phys.abund.Fe", "half the 90 % interval by the light curve and its model alone", "float64"
+    ),
 }
 """Every table of predictions has these, in this order."""
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from photfeh.core.cache import Parts
-from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.errors import BadFile, BadInput, UnknownName
 from photfeh.core.files import flush_folder, remove_folder
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import BoolArray, FloatArray
 from photfeh.inference.calibration import Calibration, read_calibration
 from photfeh.inference.folder import CALIBRATION, check_calibration_arrays, read_folder, seal_folder
+from photfeh.inference.scale import LABELS, NORMAL, SCALES, SPECTROSCOPIC, ScaleMap, named
 from photfeh.models.base import UNUSABLE, Regressor, reason_of, write_arrays
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.sequences import Representation, Sequences, plain_star
@@ -28,7 +29,8 @@ class Ensemble:
 
     ``representation``: what the members see; it travels with them. ``types``: star types they were trained on.
     ``calibration``: None for a formula, whose own error is used. ``limits`` (2, 12): lowest and highest value of each
-    shape feature among the training stars. ``notes``: how it was made, as written into model.json.
+    shape feature among the training stars. ``notes``: how it was made, as written into model.json. ``maps``: the ways
+    from the scale of the labels to others, by star type.
     """
 
     name: str
@@ -38,13 +40,17 @@ class Ensemble:
     calibration: Calibration | None
     limits: FloatArray | None
     notes: dict[str, Any]
+    maps: tuple[ScaleMap, ...] = ()
 
     @classmethod
     def formula(cls) -> Ensemble:
         """The published relations as an ensemble of one, without training."""
-        notes = {"truth": "published relation", "training": "none"}
+        notes = {"truth": "published relation", "training": "none", "scale": "muraveva-2025"}
+        basis = "the relations were calibrated on high-resolution spectroscopy, and their errors are those against it"
+        types = ("RRab", "RRc")
+        known = ScaleMap.published(named(SPECTROSCOPIC), types, scatter=0.0, basis=basis)
         return cls(
-            "relation", Representation(kind="raw"), (create_model("relation"),), ("RRab", "RRc"), None, None, notes
+            "relation", Representation(kind="raw"), (create_model("relation"),), types, None, None, notes, (known,)
         )
 
     def member_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
@@ -71,7 +77,7 @@ class Ensemble:
         """Mean, calibrated standard error and half-width of the central interval of ``level``, each (N,) [dex]."""
         mean, sigma = self.member_dist(X)
         if self.calibration is None:
-            return mean, sigma, sigma * float(_NORMAL[level])
+            return mean, sigma, sigma * NORMAL[level]
         return mean, self.calibration.error(X, sigma), self.calibration.half_width(X, sigma, level)
 
     def adapted(self, X: Sequences) -> Ensemble:
@@ -98,12 +104,47 @@ class Ensemble:
         """Passband of the light curves that the members were trained on."""
         return self.representation.band
 
+    @property
+    def label_scale(self) -> str:
+        """The scale that the model was taught on: its name, or in words what the labels were."""
+        return str(self.notes.get("scale") or self.notes["truth"])
+
+    def way_to(self, scale: str | None, kind: str) -> ScaleMap | None:
+        """The map for stars of a type to a scale (as for :func:`photfeh.predict`); None if that is the labels' own."""
+        if scale == LABELS or (scale is not None and named(scale) == self.label_scale):
+            return None
+        name = named(scale or SPECTROSCOPIC)
+        return next((way for way in self.maps if way.scale == name and kind in way.types), None)
+
+    def check_scale(self, scale: str | None, title: str) -> None:
+        """Raise unless there is a way to the scale for every star type.
+
+        Raises
+        ------
+        UnknownName
+            if no such scale is known.
+        BadInput
+            if the model called ``title`` has no way to it.
+        """
+        if scale is None or scale == LABELS or named(scale) == self.label_scale:
+            return
+        ways = {way.scale for way in self.maps}
+        if named(scale) not in ways | set(SCALES):
+            raise UnknownName("scale", scale, [SPECTROSCOPIC, LABELS, *SCALES])
+        lost = [kind for kind in self.types if self.way_to(scale, kind) is None]
+        if lost:
+            raise BadInput(
+                f"model {title} has no way from its labels ({self.label_scale}) to the scale {scale} for "
+                f"{' and '.join(lost)}. Say --scale labels, or fit one with `photfeh calibrate`."
+            )
+
     def fingerprint(self) -> str:
-        """Digest of all that a prediction depends on: classes, parameters, weights, calibration, limits."""
+        """Digest of all that a prediction depends on: classes, parameters, weights, calibration, limits, scales."""
         members = [(type(m), m.get_params(deep=False), m.arrays_, m.notes_) for m in self.members]
         return fingerprint(
-            self.name, self.representation, members, self.types, self.calibration, self.limits, self.feh_range
-        )
+            self.name, self.representation, members, self.types, self.calibration, self.limits, self.feh_range,
+            self.label_scale, self.maps,
+        )  # fmt: skip
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write one folder a member, calibration.safetensors, and model.json, the sign of a whole model, last.
@@ -135,6 +176,7 @@ class Ensemble:
                 "calibration": None if self.calibration is None else self.calibration.to_dict(),
                 "limits": None if self.limits is None else self.limits.tolist(),
                 "notes": self.notes,
+                "maps": [way.to_dict() for way in self.maps],
             },
         )
         return folder
@@ -167,6 +209,7 @@ class Ensemble:
             calibration,
             None if content["limits"] is None else np.array(content["limits"], np.float64),
             content["notes"],
+            tuple(ScaleMap.from_dict(values) for values in content["maps"]),
         )
         if try_out:
             made._try_out(folder)
@@ -183,6 +226,3 @@ class Ensemble:
                 raise BadFile(f"{folder / f'member-{number}'} cannot predict: {said}. Train it again.") from error
             if not (np.isfinite(mean).all() and np.isfinite(sigma).all() and (sigma >= 0).all()):
                 raise BadFile(f"{folder / f'member-{number}'} predicts {mean[0]} +- {sigma[0]}; train it again.")
-
-
-_NORMAL = {0.5: 0.6745, 0.68: 0.9945, 0.8: 1.2816, 0.9: 1.6449, 0.95: 1.96}

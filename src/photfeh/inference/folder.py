@@ -18,13 +18,14 @@ from photfeh.core.errors import BadFile, BadInput
 from photfeh.core.files import digest_of, read_sealed, write_sealed
 from photfeh.core.types import Float32Array
 from photfeh.inference.calibration import LEVELS, N_COVARIATES
+from photfeh.inference.scale import ScaleMap
 from photfeh.models.base import UNUSABLE, read_arrays, reason_of
 from photfeh.models.registry import MODELS
 from photfeh.samples.sequences import REPRESENTATIONS, SHAPE_FEATURES, Representation
 
 __all__ = ["CALIBRATION", "check_calibration_arrays", "read_folder", "seal_folder"]
 
-_FORMAT = 4
+_FORMAT = 5
 _MOST_MEMBERS = 1_000
 CALIBRATION = "calibration.safetensors"
 
@@ -124,6 +125,8 @@ def _check_content(content: Mapping[str, Any]) -> None:
         raise ValueError(f"{content['model']} cannot read the representation {representation.kind!r}")
     _check_range(content["notes"])
     _check_limits(content["limits"])
+    for values in content["maps"]:
+        ScaleMap.from_dict(values)
     if content["calibration"] is not None:
         _check_calibration(content["calibration"])
 

@@ -125,4 +125,6 @@ def read_predictions(source: Any) -> pd.DataFrame:
         known = PREDICTION_COLUMNS.get(name) or FULL_COLUMNS.get(name)
         if known is not None and known.dtype == "float64":
             table[name] = pd.to_numeric(table[name]).astype("float64")
+        if known is not None and known.dtype == "text":  # formats of text know no empty one
+            table[name] = table[name].astype(object).where(table[name].notna(), "").astype(str)
     return table

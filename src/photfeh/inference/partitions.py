@@ -48,6 +48,7 @@ class Job:
     any_band: bool
     periods: Periods
     full: bool
+    scale: str | None
     keep: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     slice: int
@@ -124,7 +125,7 @@ def empty_result(frame: Any, job: Job) -> Any:
 def _predicted(part: pa.RecordBatch, predictor: Predictor, stars: pd.DataFrame | None, job: Job) -> pa.RecordBatch:
     return predict_batch(
         part, model=predictor, stars=stars, band=job.band, any_band=job.any_band, periods=job.periods,
-        full=job.full, columns=job.roles, id_column=job.identifier,
+        full=job.full, scale=job.scale, columns=job.roles, id_column=job.identifier,
     )  # fmt: skip
 
 

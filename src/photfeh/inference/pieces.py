@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import PhotfehWarning
 from photfeh.core.fingerprint import fingerprint
+from photfeh.inference.predictor import Predictor
 from photfeh.inference.streaming import Piece
 from photfeh.readers.stream import Chunk
 from photfeh.samples.periods import Periods, check_period_setting
-
-if TYPE_CHECKING:
-    from photfeh.inference.prediction import Predictor
 
 __all__ = ["predicted_pieces"]
 
@@ -25,12 +22,14 @@ def predicted_pieces(
     predictor: Predictor,
     chunks: Iterable[Chunk],
     total: int,
-    periods: Periods,
-    any_band: bool,
-    adapt: bool,
-    full: bool,
     parts: Parts | None,
     progress: Callable[[int, int], None] | None,
+    *,
+    adapt: bool,
+    periods: Periods,
+    any_band: bool,
+    full: bool,
+    scale: str | None,
 ) -> Iterator[Piece]:
     """Chunk by chunk the rows in the star table, the predictions, and the part that holds them on the disk.
 
@@ -52,13 +51,13 @@ def predicted_pieces(
             measured = predictor.measured(chunk.curves, chunk.stars, periods=periods)
             predictor = predictor.adapted_to(measured, any_band=any_band)
         digest = digest or predictor.fingerprint()
-        key = Key("chunk", fingerprint(digest, periods, any_band, full, chunk.stars, chunk.curves))
+        key = Key("chunk", fingerprint(digest, periods, any_band, full, scale, chunk.stars, chunk.curves))
         found = None if parts is None else parts.find(key)
         if found is not None:
             table = pd.read_parquet(found / "predictions.parquet")
         else:
             measured = measured or predictor.measured(chunk.curves, chunk.stars, periods=periods)
-            table = predictor.predict_measured(measured, full=full)
+            table = predictor.predict_measured(measured, full=full, scale=scale)
             made += 1
             if parts is not None:
                 with parts.writing(key) as here:

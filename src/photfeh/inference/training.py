@@ -41,6 +41,7 @@ def train(
     weighting: str = "density",
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
+    scale: str | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
@@ -50,6 +51,8 @@ def train(
     One member per fold; each is fitted without the stars of its fold, and their residuals, which no member has seen,
     set the errors. An interrupted call goes on with the same arguments: finished members are kept.
 
+    ``scale`` is the name of the scale that the labels are on (one of :data:`photfeh.inference.scale.SCALES`, or any
+    other), for models that are to be compared with spectroscopy; default: what the data set says of its labels.
     Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make, ``threads``
     the most threads that work at the same time. With ``overwrite`` it may
     hold another model or something else; files that are not of a model stay.
@@ -75,7 +78,7 @@ def train(
         fit_key(f"member-{split.fold}", model, settings, data.content, split, weighting=weighting, seed=seed + number)
         for number, split in enumerate(splits)
     ]
-    recipe = fingerprint("ensemble", [key.fingerprint for key in keys])
+    recipe = fingerprint("ensemble", [key.fingerprint for key in keys], scale)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; name a folder for --output.")
     if (folder / "model.json").exists() and not overwrite:
@@ -101,6 +104,7 @@ def train(
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
         how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
+        notes |= {"scale": scale or dataset.truth}
         ensemble = _assemble(dataset, data, representation, model, members, splits, notes)
         ensemble.save(folder, overwrite=True)
         parts.finish(keys, made)

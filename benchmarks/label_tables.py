@@ -1,0 +1,38 @@
+"""Star tables with labels that several sets of docs/data.md give together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from photfeh.readers import read_stars
+
+SPECTROSCOPIC = "crestani-spectroscopic/stars.parquet"
+
+
+def spectroscopic_ids(data: Path) -> np.ndarray:
+    """Stars with high-resolution spectroscopy, which teach nothing."""
+    return pd.read_parquet(data / SPECTROSCOPIC, columns=["source_id"])["source_id"].to_numpy()
+
+
+def high_resolution(data: Path) -> pd.DataFrame:
+    """The stars of Crestani+ 2021, all of them RRab; an error of 0 is not known."""
+    table = pd.read_parquet(data / SPECTROSCOPIC, columns=["source_id", "pf", "feh", "feh_error"])
+    errors = table["feh_error"].where(table["feh_error"] > 0)
+    return read_stars(table.assign(feh_error=errors, type="RRab").rename(columns={"pf": "period"}))
+
+
+def low_resolution(data: Path) -> pd.DataFrame:
+    """The stars of Liu+ 2020, without those of Crestani+ 2021."""
+    table = pd.read_parquet(data / "liu-2020-spectroscopic" / "stars.parquet")
+    table = table[~table["source_id"].isin(spectroscopic_ids(data))]
+    return read_stars(table[["source_id", "period", "feh", "feh_error"]].assign(type="RRab"))
+
+
+def overtone_i_band(data: Path) -> pd.DataFrame:
+    """RRc of Gaia DR3 with [Fe/H] from the OGLE I-band curve."""
+    labels = pd.read_parquet(data / "ogle-i-band" / "gaia_dr3_rrc.parquet", columns=["source_id", "period", "feh_i"])
+    labels = labels[~labels["source_id"].isin(spectroscopic_ids(data))]
+    return read_stars(labels.rename(columns={"feh_i": "feh"}).assign(type="RRc"))

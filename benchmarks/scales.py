@@ -1,0 +1,99 @@
+"""Fit the ways from the scales of the shipped models to the spectroscopic one, and write their cards.
+
+    make pretrained          (needs the sets of docs/data.md under $PHOTFEH_DATA; part of it, half a minute)
+
+RRab: offset from the stars of Crestani+ 2021 (high resolution); scatter and quantiles from these and, where the model
+was not trained on them, the stars of Liu+ 2020 with an offset of their own. RRc: no spectroscopy is at hand. The
+relation of Muraveva+ 2025 stands for it: the offset is the median difference between it, on well-observed curves, and
+the I-band labels; the scatter is the published one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from label_tables import high_resolution, low_resolution, overtone_i_band
+from photfeh.inference.cards import model_card
+from photfeh.inference.ensemble import Ensemble
+from photfeh.inference.scale import ScaleMap
+from photfeh.inference.spectroscopy import compared, of_type
+from photfeh.readers import read_lightcurves
+from photfeh.samples.measure import measure
+from photfeh.samples.relations import get_relation
+from pretrain import PRETRAINED, RECIPES
+
+HIGH = "crestani-2021"
+PUBLISHED_SCATTER = 0.21
+"""RRc about the relation, Muraveva+ 2025 (MNRAS, arXiv 2407.05815) [dex]."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
+    data = parser.parse_args().data
+    for recipe in RECIPES:
+        folder = PRETRAINED / recipe.name
+        ensemble = Ensemble.load(folder)
+        maps = [way for kind in ensemble.types for way in ways(ensemble, kind, data)]
+        ensemble = replace(ensemble, maps=tuple(maps))
+        ensemble.save(folder)
+        (folder / "MODEL_CARD.md").write_text(model_card(ensemble, recipe.name, folder=folder, texts=recipe.texts))
+        print(recipe.name, *maps, sep="\n  ", flush=True)
+
+
+def ways(ensemble: Ensemble, kind: str, data: Path) -> list[ScaleMap]:
+    """The maps of one model for one star type."""
+    if kind == "RRc":
+        return [overtone(ensemble, data)]
+    high = of_type(beside(ensemble, data, "crestani-spectroscopic", high_resolution(data)), kind)
+    if ensemble.label_scale == "liu-2020":
+        basis = f"offset, scatter and quantiles from {len(high.feh)} stars of Crestani+ 2021"
+        return [ScaleMap.fit(high, scale=HIGH, types=(kind,), basis=basis)]
+    low = of_type(beside(ensemble, data, "liu-2020-spectroscopic", low_resolution(data)), kind)
+    basis = (
+        f"offset from {len(high.feh)} stars of Crestani+ 2021, scatter and quantiles from these and {len(low.feh)} of "
+        "Liu+ 2020, both sets alike"
+    )
+    other = f"offset from {len(low.feh)} stars of Liu+ 2020, scatter and quantiles from these"
+    return [
+        ScaleMap.fit(high, low, scale=HIGH, types=(kind,), basis=basis),
+        ScaleMap.fit(low, scale="liu-2020", types=(kind,), basis=other),
+    ]
+
+
+def beside(ensemble: Ensemble, data: Path, name: str, stars: object) -> object:
+    return compared(ensemble, data / name / "epoch_photometry.parquet", stars)
+
+
+def overtone(ensemble: Ensemble, data: Path) -> ScaleMap:
+    """RRc: by way of the relation, which was calibrated on high-resolution spectroscopy."""
+    if ensemble.label_scale == "muraveva-2025":
+        basis = "the relation was calibrated on high-resolution spectroscopy; its published scatter"
+        return ScaleMap.published(HIGH, ("RRc",), scatter=PUBLISHED_SCATTER, basis=basis)
+    difference = relation_minus_labels(data)
+    return ScaleMap.published(
+        HIGH, ("RRc",), scatter=PUBLISHED_SCATTER, offset=float(np.median(difference)),
+        offset_error=1.2533 * float(np.std(difference) / np.sqrt(len(difference))),
+        basis=f"by way of the relation of Muraveva+ 2025, on {len(difference)} stars that have it to 0.1 dex and an "
+        "I-band label; its published scatter, since no spectroscopic RRc are at hand",
+    )  # fmt: skip
+
+
+def relation_minus_labels(data: Path) -> np.ndarray:
+    """The relation's [Fe/H] from well-observed G curves minus the I-band label of the same star [dex]."""
+    stars = overtone_i_band(data)
+    curves = read_lightcurves(data / "gaia-dr3" / "epoch_photometry.parquet")
+    table = measure(curves, stars).table
+    feh, _ = get_relation("muraveva-2025-rrc").feh(table)
+    error = get_relation("muraveva-2025-rrc").curve_error(table)
+    difference = np.asarray(feh) - stars["feh"].to_numpy()
+    return difference[np.isfinite(difference) & (np.asarray(error) < 0.1)]
+
+
+if __name__ == "__main__":
+    main()
