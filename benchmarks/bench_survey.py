@@ -142,15 +142,15 @@ def child(epochs: str, stars: str, output: str, threads: int) -> None:
     """One prediction with a clock around each stage."""
     import photfeh as pf
     from photfeh.core.cache import Parts
-    from photfeh.inference import pieces, prediction, streaming
+    from photfeh.inference import pieces, prediction, predictor, streaming
     from photfeh.inference.ensemble import Ensemble
-    from photfeh.inference.prediction import Predictor
+    from photfeh.inference.predictor import Predictor
 
     seconds: dict[str, float] = defaultdict(float)
     model = pf.load()
     seconds[STAGES[0]] = time.perf_counter() - BEGIN
     for stage, owner, name in (
-        (1, prediction, "stars_of"), (3, Predictor, "measured"), (4, prediction, "build_sequences"),
+        (1, prediction, "stars_of"), (3, Predictor, "measured"), (4, predictor, "build_sequences"),
         (5, Ensemble, "predict_interval"), (6, pieces, "fingerprint"), (7, streaming, "write_parquet_parts"),
     ):  # fmt: skip
         setattr(owner, name, timed(getattr(owner, name), seconds, STAGES[stage]))
