@@ -175,10 +175,10 @@ def test_sequences_are_built_for_the_stars_predicted_and_adapt_measures_once(mon
     build, measure = prediction.build_sequences, prediction.measure
     monkeypatch.setattr(prediction, "build_sequences", lambda m, *a, **k: built.append(len(m)) or build(m, *a, **k))
     monkeypatch.setattr(prediction, "measure", lambda c, *a, **k: measured.append(len(c)) or measure(c, *a, **k))
-    found = pf.predict(SURVEY.curves, SURVEY.stars, model="gaia-dr3-relation")
-    rrab = int((SURVEY.stars["type"] == "RRab").sum())
-    assert sum(built) <= len(SURVEY.stars)
-    assert rrab in (*built, sum(built)) or built
+    double = np.arange(len(SURVEY.stars)) < 50  # of no type that the model is for
+    stars = SURVEY.stars.assign(type=SURVEY.stars["type"].where(~double, "RRd"))
+    found = pf.predict(SURVEY.curves, stars, model="gaia-dr3-relation")
+    assert found["feh"].notna().sum() <= sum(built) <= len(stars) - 50
     assert found["feh"].notna().any()
     measured.clear()
     pf.predict(SURVEY.curves, SURVEY.stars, model="gaia-dr3-relation", adapt=True)
@@ -440,7 +440,7 @@ def test_recipe_of_a_processor(direct: pd.DataFrame) -> None:
 @survey_warnings
 def test_recipe_of_map_partitions(direct: pd.DataFrame) -> None:
     dd = pytest.importorskip("dask.dataframe", reason="the extra `survey` is not installed")
-    frame = dd.from_pandas(TABLE.slice(0, 30).to_pandas(), npartitions=3)
+    frame = dd.from_pandas(TABLE.slice(0, 30).to_pandas(types_mapper=pd.ArrowDtype), npartitions=3)
     found = recipe("map_partitions")["predicted"](frame).compute(scheduler="synchronous")
     equal(found, pf.predict(TABLE.slice(0, 30)))
 

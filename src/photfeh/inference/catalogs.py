@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,7 @@ def predict_catalog(
     """
     lsdb = _library()
     check_period_word(periods)
+    _check_scheduler(scheduler)
     predictor = load(model)
     band = band or predictor.band
     predictor.check_band(band, any_band=any_band)
@@ -277,6 +279,14 @@ def _mend(output: Path) -> None:
 
 
 # ---------------------------------------------------------------------- the workers
+_SCHEDULER = re.compile(r"none|local(:[1-9]\d*)?|[a-z]+://.+")
+
+
+def _check_scheduler(scheduler: str) -> None:
+    if not _SCHEDULER.fullmatch(scheduler):
+        raise BadInput(f"unknown scheduler {scheduler!r}. Give local, local:N, none or an address (tcp://host:8786).")
+
+
 @contextmanager
 def _workers(scheduler: str) -> Iterator[Any]:
     """The Dask client that all work goes to; None for this process alone.
@@ -284,7 +294,7 @@ def _workers(scheduler: str) -> Iterator[Any]:
     Raises
     ------
     BadInput
-        for a word that is none of those that :func:`predict_catalog` knows.
+        if no scheduler answers.
     """
     import dask
 
@@ -295,14 +305,12 @@ def _workers(scheduler: str) -> Iterator[Any]:
         return
     from distributed import Client, LocalCluster
 
-    if kind == "local" and (not number or (number.isdigit() and int(number) > 0)):
+    if kind == "local":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         cluster = LocalCluster(n_workers=int(number or cores), threads_per_worker=1, dashboard_address=None)
         with cluster, Client(cluster) as client:
             yield client
         return
-    if "://" not in scheduler:
-        raise BadInput(f"unknown scheduler {scheduler!r}. Give local, local:N, none or an address (tcp://host:8786).")
     try:
         client = Client(scheduler, timeout=20)
     except OSError as error:
