@@ -34,6 +34,13 @@ def validate(
         str | None, typer.Option(help="Column of the star table with predictions of others, scored on the same stars.")
     ] = None,
     set_: Set = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Training of networks: auto (until the tune error stops falling), quick (a look, called not "
+            "converged), or a number of epochs. Default: that of each model."
+        ),
+    ] = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     overwrite: Overwrite = False,
@@ -60,10 +67,16 @@ def validate(
             opened, output,
             models=chosen, representations=kinds, folds=int(folds) if folds.isdigit() else folds,
             repeats=repeats, protocol=how, weighting=weighting, params=settings(set_, chosen), seed=seed,
+            budget=int(budget) if budget is not None and budget.isdigit() else budget,
             jobs=jobs, overwrite=overwrite, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)
-    print_frame(metrics[metrics["part"] == "score"][list(SHOWN)], f"Scored parts ({protocol} protocol)")
+    note = f"; networks {result.caution}" if result.caution else ""
+    print_frame(metrics[metrics["part"] == "score"][list(SHOWN)], f"Scored parts ({protocol} protocol{note})")
+    budgets = result.budgets
+    if len(budgets):
+        kept = budgets[budgets["kept"]].groupby(["model", "representation"])["cycle"].agg(["min", "median", "max"])
+        print_frame(kept.reset_index(), "Epochs after which the tune error had stopped falling, over folds")
     for row in result.failures.itertuples():
         err.print(f"failed: {row.model} on {row.representation}, fold {row.fold}: {row.reason}", style="red")
     out.print(f"labels: {opened.truth}\nrun: {output}\nreport: {path}")

@@ -27,6 +27,9 @@ def train(
     set_: Set = None,
     seed: Seed = 0,
     threads: Threads = None,
+    verify: Annotated[
+        bool, typer.Option(help="Measure the coverage of the intervals: one more fit for each pair of folds.")
+    ] = True,
     overwrite: Overwrite = False,
 ) -> None:
     """Train an ensemble, calibrate its errors on out-of-fold residuals, and save it.
@@ -40,7 +43,8 @@ def train(
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=params.get(model, {}), seed=seed, threads=threads, overwrite=overwrite, progress=report,
+            params=params.get(model, {}), seed=seed, threads=threads, verify=verify, overwrite=overwrite,
+            progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))

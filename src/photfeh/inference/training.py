@@ -16,8 +16,9 @@ from photfeh.core.fingerprint import fingerprint
 from photfeh.core.outputs import keep_inputs
 from photfeh.core.threads import limited
 from photfeh.core.types import FloatArray, IntArray
-from photfeh.inference.calibration import Calibration, cross_coverage
+from photfeh.inference.calibration import Calibration
 from photfeh.inference.ensemble import Ensemble
+from photfeh.inference.verification import Pair, pair_splits, shipped_coverage, shrinking
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
@@ -42,6 +43,7 @@ def train(
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
     threads: int | None = None,
+    verify: bool = True,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Ensemble:
@@ -51,8 +53,9 @@ def train(
     set the errors. An interrupted call goes on with the same arguments: finished members are kept.
 
     Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make, ``threads``
-    the most threads that work at the same time. With ``overwrite`` it may
-    hold another model or something else; files that are not of a model stay.
+    the most threads that work at the same time. With ``verify`` the coverage of the intervals is measured on ensembles
+    that have not seen the stars (:mod:`photfeh.inference.verification`): one more fit for each pair of folds. With
+    ``overwrite`` the folder may hold another model or something else; files that are not of a model stay.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def train(
         fit_key(f"member-{split.fold}", model, settings, data.content, split, weighting=weighting, seed=seed + number)
         for number, split in enumerate(splits)
     ]
-    recipe = fingerprint("ensemble", [key.fingerprint for key in keys])
+    recipe = fingerprint("ensemble", [key.fingerprint for key in keys], verify)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; name a folder for --output.")
     if (folder / "model.json").exists() and not overwrite:
@@ -98,10 +101,22 @@ def train(
             members.append(MODELS[model].model_class()().restore(parts.folder / key.name))
             if progress is not None:
                 progress(f"{model}, member {number}", number, len(splits))
+        pairs = pair_splits(data.feh, splits, seed) if verify else {}
+        unseen: dict[Pair, Regressor] = {}
+        for number, (pair, split) in enumerate(pairs.items(), 1):
+            label, own = f"without-{pair[0]}-{pair[1]}", seed + len(splits) + number
+            key = fit_key(label, model, settings, data.content, split, weighting=weighting, seed=own)
+            keys.append(key)
+            if parts.find(key) is None:
+                _fit_member(parts, key, model, settings, data, split, weighting, own)
+                made += 1
+            unseen[pair] = MODELS[model].model_class()().restore(parts.folder / key.name)
+            if progress is not None:
+                progress(f"{model}, coverage {number} of {len(pairs)}", number, len(pairs))
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
         how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
-        ensemble = _assemble(dataset, data, representation, model, members, splits, notes)
+        ensemble = _assemble(dataset, data, representation, model, members, splits, unseen, notes)
         ensemble.save(folder, overwrite=True)
         parts.finish(keys, made)
         parts.clear()
@@ -118,9 +133,8 @@ def _fit_member(
     weighting: str,
     seed: int,
 ) -> None:
-    checkpoint = parts.workspace(key) / "checkpoint"
     try:
-        fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, checkpoint=checkpoint)
+        fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, workspace=parts.workspace(key))
     except FIT_ERRORS as error:
         raise FitFailed(f"{model} could not be fitted, fold {split.fold}: {type(error).__name__}: {error}") from error
     with parts.writing(key) as here:
@@ -134,6 +148,7 @@ def _assemble(
     model: str,
     members: Sequence[Regressor],
     splits: Sequence[Split],
+    unseen: Mapping[Pair, Regressor],
     notes: dict[str, Any],
 ) -> Ensemble:
     """The ensemble of these members, calibrated on the stars that each of them has not seen."""
@@ -144,10 +159,6 @@ def _assemble(
         fold[split.score] = split.fold
     residual = mean - data.feh
     every = np.stack([member.predict(data.sequences) for member in members])
-    # the error of the mean of the members is below that of one member by their variance (Krogh & Vedelsby 1995);
-    # stars are seen by all members but one, so the variance is taken where it can be had, over the sample
-    agreement = float(np.mean(np.var(every, axis=0, ddof=1)) * (len(members) - 1) / len(members))
-    shrink = float(np.sqrt(max(1.0 - agreement / float(np.mean(residual**2)), 0.5)))
     stars = dataset.stars.iloc[dataset.sample]
     types = tuple(sorted(stars["type"].unique()))
     shape = data.sequences.shape_features()[:, : SHAPE_FEATURES.index("cos4")]
@@ -159,7 +170,7 @@ def _assemble(
         "cuts": dataset.notes["recipe"]["cuts"],
         "out_of_fold": score(data.feh, mean),
         "scores": _scores_by_group(stars, data.feh, mean),
-        "coverage": cross_coverage(data.sequences, residual, sigma, fold).to_dict("records"),
+        "coverage": shipped_coverage(data.sequences, data.feh, fold, unseen).to_dict("records"),
         "environment": environment(),
     }
     return Ensemble(
@@ -167,7 +178,7 @@ def _assemble(
         dataset.representations[representation],
         tuple(members),
         types,
-        Calibration.fit(data.sequences, residual, sigma, shrink=shrink),
+        Calibration.fit(data.sequences, residual, sigma, shrink=shrinking(every, residual)),
         np.stack([shape.min(axis=0), shape.max(axis=0)]),
         notes,
     )

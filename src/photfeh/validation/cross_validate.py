@@ -15,6 +15,7 @@ from photfeh.core.outputs import keep_inputs, own_folder
 from photfeh.models.registry import create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.weights import check_weighting
+from photfeh.validation.budget import Budget, check_budget, with_budget
 from photfeh.validation.fitting import Labelled, Task, fit_key, run_tasks
 from photfeh.validation.run import Part, Run, RunWriter
 from photfeh.validation.splits import Protocol, Split, check_fraction, make_splits, thinned
@@ -37,6 +38,7 @@ def validate(
     params: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int = 0,
     train_fraction: float = 1.0,
+    budget: Budget = None,
     jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -59,6 +61,10 @@ def validate(
         Model name -> parameters that override the defaults.
     train_fraction
         Use a random part of the stars outside the scored fold; see :func:`learning_curve`.
+    budget
+        Epochs of networks whose parameters do not name any: a number; ``auto``, until the tune error stops falling (see
+        :mod:`photfeh.validation.budget`); ``quick``, a look that every table calls not converged; None, the default of
+        each model.
     jobs
         Processes that fit at the same time, each with its share of the processors. Small networks gain most: one fit
         keeps no more than one core busy.
@@ -80,17 +86,21 @@ def validate(
     params = params or {}
     keep_inputs(output, (dataset.folder,), beside=False)
     _check_settings(models, representations, params, weighting, jobs)
+    check_budget(budget)
     kinds = {name: dataset.representation(name).to_dict() for name in representations}
     pairs = _readable_pairs(models, representations, params)
     sample = dataset.stars.iloc[dataset.sample]
     splits = [thinned(split, train_fraction, seed) for split in _splits(sample, folds, repeats, protocol, seed)]
     recipe = {
         "dataset": {"stars_sha256": dataset.notes["stars_sha256"], "n_sample": len(sample), "truth": dataset.truth},
-        "models": {name: create_model(name, **params.get(name, {})).get_params() for name in models},
+        "models": {
+            name: create_model(name, **with_budget(name, params.get(name, {}), budget)).get_params() for name in models
+        },
         "representations": kinds,
         "validation": {
             "folds": folds, "repeats": repeats, "protocol": protocol, "weighting": weighting, "seed": seed,
-            "train_fraction": train_fraction if train_fraction < 1.0 else None, "splits_sha256": fingerprint(splits),
+            "train_fraction": train_fraction if train_fraction < 1.0 else None, "budget": budget,
+            "splits_sha256": fingerprint(splits),
         },
     }  # fmt: skip
     chosen = {name: params.get(name, {}) for name in models}
@@ -100,9 +110,11 @@ def validate(
         for name, kind in pairs:
             for split in splits:
                 part, own = Part(name, kind, split.repeat, split.fold), seed + 1000 * split.repeat + split.fold
-                key = fit_key(part.name, name, chosen[name], contents[kind], split, weighting=weighting, seed=own)
+                key = fit_key(
+                    part.name, name, chosen[name], contents[kind], split, weighting=weighting, seed=own, budget=budget
+                )
                 if not writer.done(key, part):
-                    task = Task(writer.parts, key, part, chosen[name], contents[kind], split, weighting, own)
+                    task = Task(writer.parts, key, part, chosen[name], contents[kind], split, weighting, own, budget)
                     tasks.append(task)
         for done, part in enumerate(run_tasks(dataset, tasks, jobs), count - len(tasks) + 1):
             if progress is not None:

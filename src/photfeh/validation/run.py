@@ -22,6 +22,7 @@ from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadFile, BadInput, FitFailed
 from photfeh.core.files import digest_of, read_json, read_sealed, write_json, write_sealed, write_text, written
 from photfeh.core.fingerprint import fingerprint
+from photfeh.validation.budget import budget_table, not_converged
 from photfeh.validation.metrics import metrics_table
 
 __all__ = ["Part", "Run", "RunWriter", "environment", "seal_run", "write_failure", "write_fit"]
@@ -87,6 +88,16 @@ class Run:
             folder / _FINISHED, what="a run", number=_FORMAT, remedy="validate again into another folder"
         )
         return cls(folder, *(_content(folder / name, mark.get("files")) for name in _FILES))
+
+    @property
+    def budgets(self) -> pd.DataFrame:
+        """Tune error of every cycle of networks trained to their end; see :func:`~photfeh.validation.budget_table`."""
+        return budget_table(self.history)
+
+    @property
+    def caution(self) -> str:
+        """What every table must say of these networks; empty where nothing is to be said."""
+        return not_converged(self.config)
 
     @property
     def score(self) -> pd.DataFrame:
@@ -175,12 +186,15 @@ class RunWriter:
         tables = {name: [pd.read_parquet(path / f"{name}.parquet") for path in good] for name in _TABLES}
         out_of_fold = pd.concat(tables["out_of_fold"], ignore_index=True)
         history = pd.concat([t for t in tables["history"] if len(t)] or tables["history"][:1], ignore_index=True)
+        metrics = metrics_table(out_of_fold)
+        if not_converged(self._config):
+            metrics["note"] = not_converged(self._config)
         timings = pd.DataFrame([read_json(path / "fit.json")["timing"] for path in good])
         with written(self.folder / "history.parquet") as path:
             history.to_parquet(path)
         with written(self.folder / "out_of_fold.parquet") as path:
             out_of_fold.to_parquet(path, compression="zstd")
-        for name, table in (("timings", timings), ("metrics", metrics_table(out_of_fold)), ("failures", failures)):
+        for name, table in (("timings", timings), ("metrics", metrics), ("failures", failures)):
             write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
         write_json(self.folder / "environment.json", environment())
         self.parts.finish(self._asked, len(self._asked) - self._reused)

@@ -55,6 +55,7 @@ FIGURES: dict[str, Figure] = {
     "critical_difference": Figure(function=models.critical_difference),
     "model_scores": Figure(function=models.model_scores),
     "accuracy_against_cost": Figure(function=models.accuracy_against_cost),
+    "budgets": Figure(function=models.budgets),
     "pit_histogram": Figure(function=models.pit_histogram),
     "learning_curve": Figure(function=models.learning_curve),
     "gallery": Figure(function=stars.gallery),
