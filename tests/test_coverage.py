@@ -28,7 +28,7 @@ def stars_with_errors(rng: np.random.Generator, n: int) -> tuple[Sequences, Floa
     features[:, FEATURES.index("zero_point")] = rng.normal(17.0, 1.0, n)
     features[:, FEATURES.index("max_gap")] = rng.uniform(0.05, 0.3, n)
     X = Sequences(
-        np.zeros((n, 4, 2), np.float32), np.ones((n, 4), bool), features, np.arange(n), Representation(n_points=4)
+        np.zeros((n, 8, 2), np.float32), np.ones((n, 8), bool), features, np.arange(n), Representation(n_points=8)
     )
     sigma = np.exp(rng.normal(-2.0, 0.4, n))
     return X, rng.standard_t(5, n) * sigma * np.sqrt(30.0 / X.feature("n_epochs")), sigma
@@ -127,10 +127,10 @@ def test_a_trained_model_tells_the_coverage_of_what_it_ships(dataset: Dataset, t
     assert rows[0]["stars"] == "all"
     assert rows[0]["n"] == model.notes["n_stars"]
     assert abs(rows[0]["coverage_90"] - 0.9) < 0.04
-    assert "no calibration has seen" in model_card(model)
+    assert "no calibration has seen" in model_card(model, "m")
     without = train(dataset, tmp_path / "w", verify=False, **options)
     assert without.notes["coverage"] == []
     assert without.calibration == model.calibration
-    assert "not recorded" in model_card(without)
+    assert "not recorded" in model_card(without, "w")
     with pytest.raises(BadInput, match="other settings"):
         train(dataset, tmp_path / "w", **options)

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from photfeh.cli.console import out, print_frame, progress, settings
-from photfeh.cli.options import Output, Overwrite, Seed, Set, Threads, Weighting
+from photfeh.cli.options import Config, Output, Overwrite, Seed, Set, Threads, Weighting
 
 __all__ = ["models", "train"]
 
@@ -25,6 +25,7 @@ def train(
     folds: Annotated[int, typer.Option(help="Members of the ensemble.", min=2)] = 5,
     weighting: Weighting = "density",
     set_: Set = None,
+    config: Config = None,
     seed: Seed = 0,
     threads: Threads = None,
     verify: Annotated[
@@ -38,7 +39,7 @@ def train(
     """
     from photfeh.inference.training import train as run
 
-    params = settings(set_, [model])
+    params = settings(set_, [model], config=config)
     with progress() as report:
         ensemble = run(
             dataset, output,

@@ -90,12 +90,16 @@ def fit_key(
     weighting: str,
     seed: int,
     budget: Budget = None,
+    made_by: object = None,
 ) -> Key:
-    """What :func:`fit_split` makes, named by everything that it depends on; ``content`` is that of the data."""
+    """What :func:`fit_split` makes, named by everything that it depends on; ``content`` is that of the data.
+
+    ``made_by``: what else was done before the fit, such as a search for its parameters.
+    """
     model = _fresh(name, with_budget(name, params, budget), seed)
     parts = (split.train, split.tune, split.score)
     rule = (FIRST, LAST, GAIN) if _is_open(model, params, budget) else None
-    return Key(label, fingerprint(type(model), model.get_params(), content, parts, weighting, seed, rule))
+    return Key(label, fingerprint(type(model), model.get_params(), content, parts, weighting, seed, rule, made_by))
 
 
 def _is_open(model: Regressor, params: Mapping[str, Any], budget: Budget) -> bool:
@@ -158,22 +162,29 @@ def fit_split(
     return Fitted(model, train, tune, weight, time.perf_counter() - started, history)
 
 
+Chooser = Callable[["Task", Labelled, IntArray, Path], tuple[dict[str, Any], dict[str, Any]]]
+"""Parameters for a task, and what is to be noted of them; from the data, the rows that it may look at, a folder."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One fit that is still to be made, with all that a process of its own must know.
 
-    ``content`` is the fingerprint of the data that the fit was planned on.
+    ``name`` is that of the model in the registry. ``content`` is the fingerprint of the data that the fit was planned
+    on. ``choose`` finds the parameters first, from the training stars alone: see :data:`Chooser`.
     """
 
     parts: Parts
     key: Key
     part: Part
+    name: str
     params: Mapping[str, Any]
     content: str
     split: Split
     weighting: str
     seed: int
     budget: Budget = None
+    choose: Chooser | None = None
 
 
 def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Part]:
@@ -231,18 +242,24 @@ def _labelled(folder: str, task: Task) -> Labelled:
 def _run_part(folder: str, task: Task) -> None:
     part, split = task.part, task.split
     data = _labelled(folder, task)
+    params, noted = dict(task.params), {}
+    started = time.perf_counter()
     try:
+        if task.choose is not None:
+            rows = np.setdiff1d(np.union1d(split.train, split.tune), split.score)
+            params, noted = task.choose(task, data, rows, task.parts.workspace(task.key) / "study")
+        choosing = time.perf_counter() - started
         fitted = fit_split(
-            part.model, task.params, data, split, weighting=task.weighting, seed=task.seed,
+            task.name, params, data, split, weighting=task.weighting, seed=task.seed,
             budget=task.budget, workspace=task.parts.workspace(task.key),
         )  # fmt: skip
         started = time.perf_counter()
         table = _predictions(part, fitted, data, split)
-        seconds = (fitted.seconds, time.perf_counter() - started)
+        seconds = (choosing + fitted.seconds, time.perf_counter() - started)
     except FIT_ERRORS as error:
         write_failure(task.parts, task.key, error)
         return
-    write_fit(task.parts, task.key, part, table, fitted.history, seconds, fitted.model.notes_)
+    write_fit(task.parts, task.key, part, table, fitted.history, seconds, fitted.model.notes_ | noted)
 
 
 def _predictions(part: Part, fitted: Fitted, data: Labelled, split: Split) -> pd.DataFrame:

@@ -27,9 +27,13 @@ __all__ = [
     "pair_table",
     "spline_table",
     "squared_errors",
+    "tuned_table",
 ]
 
 Key = tuple[str, str]
+
+TUNED = "-tuned"
+"""What stands behind the name of a model whose parameters were searched within each fold."""
 
 _LADDER = {"raw": 0, "raw-spline": 1, "spline": 2}
 
@@ -130,6 +134,19 @@ def spline_table(errors: pd.DataFrame) -> pd.DataFrame:
             pairs = [(after, before) for before, after in combinations(keys, 2)]
             tables.append(pair_table(errors[sorted(keys)], pairs))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def tuned_table(errors: pd.DataFrame) -> pd.DataFrame:
+    """Every model with searched parameters over the same one as it is; as :func:`pair_table`, adjusted for all."""
+    tables = []
+    for key in keys_of(errors):
+        plain = (key[0].removesuffix(TUNED), key[1])
+        if key[0].endswith(TUNED) and plain in keys_of(errors):
+            tables.append(pair_table(errors[[plain, key]], [(key, plain)]))
+    if not tables:
+        return pd.DataFrame()
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(p_holm=holm(table["p"]))
 
 
 def optimism(nested: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:

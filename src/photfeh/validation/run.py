@@ -95,6 +95,12 @@ class Run:
         return budget_table(self.history)
 
     @property
+    def tuned(self) -> pd.DataFrame:
+        """Parameters that searches inside the folds have chosen, with their cost, a row a fold; may be empty."""
+        path = self.folder / "tuned.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+    @property
     def caution(self) -> str:
         """What every table must say of these networks; empty where nothing is to be said."""
         return not_converged(self.config)
@@ -197,6 +203,7 @@ class RunWriter:
         for name, table in (("timings", timings), ("metrics", metrics), ("failures", failures)):
             write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
         write_json(self.folder / "environment.json", environment())
+        _write_tuned(self.folder / "tuned.csv", good)
         self.parts.finish(self._asked, len(self._asked) - self._reused)
         seal_run(self.folder, [path.name for path in good])
         return Run.open(self.folder)
@@ -216,6 +223,21 @@ class RunWriter:
                 rows.append(vars(part) | {"reason": said["reason"]})
                 write_text(told / f"{part.name}.txt", said["traceback"])
         return pd.DataFrame(rows, columns=["model", "representation", "repeat", "fold", "reason"])
+
+
+def _write_tuned(path: Path, parts: list[Path]) -> None:
+    """What searches inside the folds have chosen, a row a fold; no file where none was made."""
+    rows = []
+    for part in parts:
+        fit = read_json(part / "fit.json")
+        if "tuned" in fit["notes"]:
+            notes = fit["notes"]
+            named = {name: fit["timing"][name] for name in ("model", "representation", "repeat", "fold")}
+            cost = {"rmse_within": notes["tuning_rmse"], "cpu_minutes": notes["tuning_cpu_minutes"]}
+            rows.append(named | cost | {name: json.dumps(value) for name, value in notes["tuned"].items()})
+    path.unlink(missing_ok=True)
+    if rows:
+        write_text(path, pd.DataFrame(rows).to_csv(index=False))
 
 
 def seal_run(folder: Path, parts: list[str]) -> None:

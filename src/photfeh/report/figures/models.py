@@ -172,7 +172,13 @@ def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         mean = rows.groupby("cycle")["tune_rmse"].mean()
         style = "-" if number < len(PALETTE) else "--"
         ax.plot(
-            mean.index, mean, marker="o", ms=3, ls=style, color=PALETTE[number % len(PALETTE)], label=" on ".join(name)
+            mean.index,
+            mean,
+            marker="o",
+            ms=3,
+            ls=style,
+            color=PALETTE[number % len(PALETTE)],
+            label=" on ".join(map(str, name)),
         )
     ax.set(xscale="log", yscale="log", xlabel="epochs of the cycle", ylabel="tune rmse / scatter of the labels")
     for axis in (ax.xaxis, ax.yaxis):
