@@ -56,19 +56,13 @@ def test_conformal_quantiles_are_those_of_mapie(rng):
     X = X[np.zeros(n, int)]
     sigma = np.full(n, 0.1)
     calibration = Calibration.fit(X, residual, sigma)
-    zero = DummyRegressor(strategy="constant", constant=0.0).fit(np.zeros((n, 1)), residual)
-    theirs = regression.SplitConformalRegressor(zero, confidence_level=list(LEVELS), prefit=True)
-    theirs.conformalize(np.zeros((n, 1)), residual)
-    intervals = theirs.predict_interval(np.zeros((1, 1)))[1][0, 1]
     parts = np.arange(n) % 10  # where all stars are alike, the scale of a part is that of the mean of the others
     size = np.log(np.maximum(np.abs(residual), 0.05 * np.median(np.abs(residual))))
-    assert np.ptp([size[parts != part].mean() for part in range(10)]) > 0
-    ours = np.array([calibration.half_width(X[:1], sigma[:1], level)[0] for level in LEVELS])
-    np.testing.assert_allclose(ours, intervals, rtol=0.1)
     scores = np.abs(residual) / np.exp([size[parts != part].mean() for part in parts])
-    again = regression.SplitConformalRegressor(zero, confidence_level=list(LEVELS), prefit=True)
-    again.conformalize(np.zeros((n, 1)), scores)
-    np.testing.assert_allclose(calibration.quantiles, again.predict_interval(np.zeros((1, 1)))[1][0, 1], rtol=1e-6)
+    zero = DummyRegressor(strategy="constant", constant=0.0).fit(np.zeros((n, 1)), scores)
+    theirs = regression.SplitConformalRegressor(zero, confidence_level=list(LEVELS), prefit=True)
+    theirs.conformalize(np.zeros((n, 1)), scores)
+    np.testing.assert_allclose(calibration.quantiles, theirs.predict_interval(np.zeros((1, 1)))[1][0, 1], rtol=1e-6)
 
 
 def test_stars_without_a_prediction_are_no_misses(rng):

@@ -403,7 +403,8 @@ def test_the_scale_of_the_weights_changes_nothing(name, rng):
     """Neither the penalty of a ridge nor its sigma may depend on it."""
     X, y = sample()
     weight = rng.uniform(0.2, 3.0, len(y))
-    params = {"svr": {"C": 4.0, "gamma": 0.2}, "random-forest": {"n_trees": 20}}.get(name, {})
+    params = {"svr": {"C": 4.0, "gamma": 0.2}, "random-forest": {"n_trees": 20}, "gradient-boosting": {"n_trees": 10}}
+    params = params.get(name, {})
     one, two = (create_model(name, **params).fit(X, y, scale * weight).predict_dist(X) for scale in (1.0, 1024.0))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-7)

@@ -137,9 +137,7 @@ def test_other_bad_input_is_one_clear_error(dataset: Dataset, tmp_path, call):
 
 def test_the_same_seed_gives_the_same_serial_study(data, tmp_path):
     rows = np.arange(200)
-    one, two, _ = (
-        search(data, rows, tmp_path / name, how(seed=seed)) for name, seed in (("a", 3), ("b", 3), ("c", 4))
-    )
+    one, two, _ = (search(data, rows, tmp_path / name, how(seed=seed)) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert one.params == two.params
     assert one.value == two.value
     tried = [[trial.params for trial in trials_of(tmp_path / name)] for name in "abc"]

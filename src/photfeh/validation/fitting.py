@@ -242,7 +242,7 @@ def _labelled(folder: str, task: Task) -> Labelled:
 def _run_part(folder: str, task: Task) -> None:
     part, split = task.part, task.split
     data = _labelled(folder, task)
-    params, noted = dict(task.params), {}
+    params, noted = dict(task.params), dict[str, Any]()
     started = time.perf_counter()
     try:
         if task.choose is not None:

@@ -100,7 +100,8 @@ def _places(values: pd.Series) -> FloatArray:
     """Rank of each value between 0 and 1; equal ones share it."""
     ranks = values.astype(str).rank(method="dense") if values.dtype == object else values.rank(method="dense")
     most = ranks.max()
-    return ((ranks - 1) / (most - 1) if most > 1 else ranks * 0 + 0.5).fillna(0.5).to_numpy(np.float64)
+    places = (ranks - 1) / (most - 1) if most > 1 else ranks * 0 + 0.5
+    return np.asarray(places.fillna(0.5), np.float64)
 
 
 def _least(values: pd.Series, largest: bool) -> str:

@@ -220,8 +220,8 @@ def _beside_default(data: Labelled, how: Search, found: Found) -> tuple[Paired, 
             row |= {f"{name}_rmse": float(np.sqrt(np.mean(residual**2))), f"{name}_seconds": fitted.seconds}
         rows.append(row)
     table = pd.DataFrame(rows)
-    squares = [table[f"{name}_rmse"] ** 2 for name in ("tuned", "default")]
-    return compare_blocks(*squares, table["n"], 1 / (how.n_folds - 1)), table
+    tuned, plain = (table[f"{name}_rmse"].to_numpy(np.float64) ** 2 for name in ("tuned", "default"))
+    return compare_blocks(tuned, plain, table["n"], 1 / (how.n_folds - 1)), table
 
 
 def _importance(desk: Desk) -> pd.DataFrame:
