@@ -24,14 +24,13 @@ from photfeh.validation.metrics import metrics_table
 from photfeh.validation.pairs import (
     Key,
     beside_external,
-    best_first,
     chosen_table,
-    complete,
     fold_rmse,
     keys_of,
     ladder,
     optimism,
     pair_table,
+    ranked,
     spline_table,
     squared_errors,
 )
@@ -42,8 +41,6 @@ __all__ = ["FOUNDING_METRICS", "Comparison", "compare", "founding_table"]
 
 FOUNDING_METRICS = ("r2", "wrmse", "wmae", "rmse", "mae")
 """Rows of the founding table (Monti & Muraveva 2024), in its order; r2, wrmse and wmae are weighted."""
-
-_REPEATS_LABELS = ("relation", "same-curve formula")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -202,9 +199,8 @@ def _compare(
 ) -> Comparison:
     main, paper = groups[0], next((group for group in groups[1:] if group.protocol == "paper"), None)
     errors = squared_errors(main.out_of_fold)
-    unranked = _unranked(errors, main.truth)
+    order, unranked = ranked(main.out_of_fold, main.truth)
     keys = [key for key in keys_of(errors) if key not in unranked]
-    order = [*best_first(errors[keys]), *sorted(unranked)]
     metrics = _best_first(metrics_table(main.out_of_fold), order)
     representations = sorted(set(metrics["representation"]), key=ladder)
     ranks, pairs, chosen = {}, [], []
@@ -251,15 +247,6 @@ def _compare(
     )  # fmt: skip
 
 
-def _unranked(errors: pd.DataFrame, truth: str) -> dict[Key, str]:
-    """Models that cannot be ranked among the others, and why."""
-    _, failed = complete(errors, keys_of(errors))
-    found = dict.fromkeys(failed, "failed in a whole fold")
-    if truth == _REPEATS_LABELS[1]:
-        found |= {key: "repeats the labels" for key in keys_of(errors) if key[0] == _REPEATS_LABELS[0]}
-    return found
-
-
 def _common_rmse(errors: pd.DataFrame, keys: Sequence[Key], kind: str) -> pd.Series:
     """Rmse of the models on one representation, on the stars that all of them predict; by model."""
     here = [key for key in keys if key[1] == kind]
@@ -293,7 +280,8 @@ def _value(table: pd.DataFrame, model: str, metric: str) -> float:
 
 def _paper_tables(paper: MergedRuns) -> dict[str, pd.DataFrame]:
     metrics, errors = metrics_table(paper.out_of_fold), squared_errors(paper.out_of_fold)
-    keys = [key for key in keys_of(errors) if key not in _unranked(errors, paper.truth)]
+    order, unranked = ranked(paper.out_of_fold, paper.truth)
+    keys = [key for key in order if key not in unranked]
     kinds = sorted(set(metrics["representation"]), key=ladder)
     return {kind: founding_table(metrics, kind, _common_rmse(errors, keys, kind)) for kind in kinds}
 

@@ -25,6 +25,7 @@ __all__ = [
     "ladder",
     "optimism",
     "pair_table",
+    "ranked",
     "spline_table",
     "squared_errors",
     "tuned_table",
@@ -35,6 +36,7 @@ Key = tuple[str, str]
 TUNED = "-tuned"
 """What stands behind the name of a model whose parameters were searched within each fold."""
 
+_REPEATS_LABELS = ("relation", "same-curve formula")
 _LADDER = {"raw": 0, "raw-spline": 1, "spline": 2}
 
 
@@ -73,8 +75,22 @@ def complete(errors: pd.DataFrame, keys: Sequence[Key]) -> tuple[list[Key], list
     return good, [key for key in keys if not found[key]]
 
 
+def ranked(out_of_fold: pd.DataFrame, truth: str) -> tuple[list[Key], dict[Key, str]]:
+    """The one ranking of models: every one of them, the best first; and those that have no rank, last, with the reason.
+
+    ``truth``: where the labels are a formula of the same curve the model ``relation`` repeats them.
+    """
+    errors = squared_errors(out_of_fold)
+    _, failed = complete(errors, keys_of(errors))
+    unranked = dict.fromkeys(failed, "failed in a whole fold")
+    if truth == _REPEATS_LABELS[1]:
+        unranked |= {key: "repeats the labels" for key in keys_of(errors) if key[0] == _REPEATS_LABELS[0]}
+    good = [key for key in keys_of(errors) if key not in unranked]
+    return [*best_first(errors[good]), *sorted(unranked)], unranked
+
+
 def best_first(errors: pd.DataFrame) -> list[Key]:
-    """The one ranking: columns by rmse on the stars that all of them predict, equal ones by name."""
+    """Columns by rmse on the stars that all of them predict, equal ones by name."""
     means = dict(zip(keys_of(errors), errors.dropna().mean(), strict=True))
     return sorted(means, key=lambda key: (means[key], key))
 
