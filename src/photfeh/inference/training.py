@@ -25,6 +25,7 @@ from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import SHAPE_FEATURES
 from photfeh.samples.weights import check_weighting
 from photfeh.validation.fitting import FIT_ERRORS, Labelled, fit_key, fit_split
+from photfeh.validation.groups import scores_of
 from photfeh.validation.metrics import score
 from photfeh.validation.run import environment
 from photfeh.validation.splits import Split, make_splits
@@ -197,8 +198,6 @@ def _scores_by_group(stars: pd.DataFrame, feh: FloatArray, mean: FloatArray) -> 
         for low, high in pairwise(edges):
             groups[f"{low:.{digits}f} < {column} <= {high:.{digits}f}"] = (values > low) & (values <= high)
     wanted = ("n", "r2", "rmse", "mae", "bias", "robust_sd")
-    return [
-        {"stars": name, **{key: score(feh[members], mean[members])[key] for key in wanted}}
-        for name, members in groups.items()
-        if members.any()
-    ]
+    table = pd.DataFrame({"source_id": stars["source_id"].to_numpy(), "feh_true": feh, "feh_pred": mean})
+    found = {name: scores_of(table[members]) for name, members in groups.items() if members.any()}
+    return [{"stars": name, **{key: scores[key] for key in wanted}} for name, scores in found.items()]

@@ -58,9 +58,11 @@ def keys_of_rows(table: pd.DataFrame) -> list[Key]:
 def squared_errors(out_of_fold: pd.DataFrame) -> pd.DataFrame:
     """Squared errors of the scored part [dex^2]: rows (repeat, fold, source_id), columns (model, representation).
 
-    NaN where a model made no prediction. Rows and columns are sorted: results must not depend on any order.
+    NaN where a model made no prediction. Rows and columns are sorted: results must not depend on any order. A table
+    without repeats or folds is one of each.
     """
     rows = out_of_fold[out_of_fold["part"] == "score"]
+    rows = rows.assign(**{name: 0 for name in ("repeat", "fold") if name not in rows.columns})
     rows = rows.assign(square=(rows["feh_pred"] - rows["feh_true"]) ** 2)
     table = rows.pivot_table(
         index=["repeat", "fold", "source_id"], columns=["model", "representation"], values="square", aggfunc="first"
@@ -217,13 +219,16 @@ def beside_external(scored: pd.DataFrame, external: pd.Series, name: str) -> pd.
     """
     rows: list[dict[str, Any]] = []
     for (model, representation), group in scored.groupby(["model", "representation"]):
-        stars = group.groupby("source_id")[["feh_true", "feh_pred", "weight"]].mean()
+        columns = ["feh_true", "feh_pred", *(["weight"] if "weight" in group.columns else [])]
+        stars = group.groupby("source_id")[columns].mean()
         stars = stars.join(external[~external.index.duplicated()].rename("external"), how="inner").dropna()
         if not len(stars):
             continue
         squares = ((stars[["feh_pred", "external"]].sub(stars["feh_true"], axis=0)) ** 2).to_numpy(np.float64)
         ratio = compare_blocks(squares[:, 0], squares[:, 1], np.ones(len(stars)), 0.0).ratio
-        own, others = (score(stars["feh_true"], stars[column], stars["weight"]) for column in ("feh_pred", "external"))
+        own, others = (
+            score(stars["feh_true"], stars[column], stars.get("weight")) for column in ("feh_pred", "external")
+        )
         rows.append(
             {"model": model, "representation": representation, "n": own["n"]}
             | {metric: own[metric] for metric in METRICS}
