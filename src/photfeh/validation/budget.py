@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from photfeh.core.errors import BadInput
 from photfeh.core.files import read_json, write_json
-from photfeh.models.network import Network
 from photfeh.models.registry import MODELS
+
+if TYPE_CHECKING:
+    from photfeh.models.network import Network
 
 __all__ = ["QUICK", "Budget", "budget_table", "check_budget", "not_converged", "to_the_end", "with_budget"]
 
@@ -46,6 +48,8 @@ def with_budget(name: str, params: Mapping[str, Any], budget: Budget) -> dict[st
 
     Under ``auto`` no cycle is cut short: patience is as long as the longest one.
     """
+    from photfeh.models.network import Network
+
     settings = dict(params)
     if not issubclass(MODELS[name].model_class(), Network) or "epochs" in settings or budget is None:
         return settings
