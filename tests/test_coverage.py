@@ -75,23 +75,14 @@ def test_stars_without_a_prediction_are_no_misses(rng):
     assert table["n"].iloc[0] == known.sum()
 
 
-class Noisy:
-    """A member that knows the label up to a part that all members share and one of its own."""
-
-    def __init__(self, feh, shared, own):
-        self.said = feh + shared + own
-
-    def predict_dist(self, X):
-        return self.said, np.full(len(X), 0.1)
-
-
 def test_coverage_is_that_of_the_ensemble_with_its_shrunk_errors():
     """Members with errors of their own: their mean errs by sqrt(.1^2 + .1^2 / 4), and the intervals know it."""
     rng = np.random.default_rng(2)
     n = 4000
     X, _, _ = stars_with_errors(rng, n)
     feh, fold, shared = rng.normal(-1.5, 0.4, n), np.arange(n) % 5, 0.1 * rng.normal(size=n)
-    pairs = {pair: Noisy(feh, shared, 0.1 * rng.normal(size=n)) for pair in combinations(range(5), 2)}
+    sigma = np.full(n, 0.1)
+    pairs = {pair: (feh + shared + 0.1 * rng.normal(size=n), sigma) for pair in combinations(range(5), 2)}
     table = shipped_coverage(X, feh, fold, pairs)
     for level in LEVELS:
         assert abs(table[f"coverage_{100 * level:.0f}"].iloc[0] - level) < 0.015

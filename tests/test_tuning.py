@@ -322,10 +322,10 @@ def test_bad_epochs_end_a_trial():
 
 
 def test_a_network_is_searched_with_pruning_on_its_epochs(data, tmp_path):
-    space = {"learning_rate": Range(0.0001, 0.05, log=True), "units": Choice(((3,), (4,)))}
-    given = how(4, name="gru", space=space, params={"epochs": 9, "dropout": (0.1,)}, n_folds=2)
+    space = {"learning_rate": Range(0.0001, 0.05, log=True), "units": Choice(((3, 3, 3), (4, 3, 3)))}
+    given = how(4, name="gru", space=space, params={"epochs": 9}, n_folds=2)
     found = search(data, np.arange(100), tmp_path, given)
-    assert found.params["units"] in ((3,), (4,))
+    assert found.params["units"] in ((3, 3, 3), (4, 3, 3))
     first = trials_of(tmp_path)[0]
     assert {step for step in first.intermediate_values if step < FOLDS_FROM} == set(range(1, 9))
 

@@ -18,8 +18,8 @@ from photfeh.core.threads import limited
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.inference.calibration import Calibration
 from photfeh.inference.ensemble import Ensemble
-from photfeh.inference.verification import Pair, pair_splits, shipped_coverage, shrinking
-from photfeh.models.base import Regressor
+from photfeh.inference.verification import Dist, Pair, pair_splits, shipped_coverage, shrinking
+from photfeh.models.base import Regressor, read_arrays, write_arrays
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import SHAPE_FEATURES
@@ -31,6 +31,8 @@ from photfeh.validation.run import environment
 from photfeh.validation.splits import Split, make_splits
 
 __all__ = ["train"]
+
+_SAID = "said.safetensors"
 
 
 def train(
@@ -103,15 +105,16 @@ def train(
             if progress is not None:
                 progress(f"{model}, member {number}", number, len(splits))
         pairs = pair_splits(data.feh, splits, seed) if verify else {}
-        unseen: dict[Pair, Regressor] = {}
+        unseen: dict[Pair, Dist] = {}
         for number, (pair, split) in enumerate(pairs.items(), 1):
             label, own = f"without-{pair[0]}-{pair[1]}", seed + len(splits) + number
             key = fit_key(label, model, settings, data.content, split, weighting=weighting, seed=own)
             keys.append(key)
             if parts.find(key) is None:
-                _fit_member(parts, key, model, settings, data, split, weighting, own)
+                _fit_member(parts, key, model, settings, data, split, weighting, own, keep=False)
                 made += 1
-            unseen[pair] = MODELS[model].model_class()().restore(parts.folder / key.name)
+            arrays = read_arrays(parts.folder / key.name / _SAID)
+            unseen[pair] = arrays["mean"], arrays["sigma"]
             if progress is not None:
                 progress(f"{model}, coverage {number} of {len(pairs)}", number, len(pairs))
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
@@ -133,13 +136,20 @@ def _fit_member(
     split: Split,
     weighting: str,
     seed: int,
+    *,
+    keep: bool = True,
 ) -> None:
+    """Fit one member and store it; without ``keep`` only what it says of every star."""
     try:
         fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, workspace=parts.workspace(key))
     except FIT_ERRORS as error:
         raise FitFailed(f"{model} could not be fitted, fold {split.fold}: {type(error).__name__}: {error}") from error
     with parts.writing(key) as here:
-        fitted.model.save(here)
+        if keep:
+            fitted.model.save(here)
+        else:
+            mean, sigma = fitted.model.predict_dist(data.sequences)
+            write_arrays(here / _SAID, {"mean": mean, "sigma": sigma})
 
 
 def _assemble(
@@ -149,7 +159,7 @@ def _assemble(
     model: str,
     members: Sequence[Regressor],
     splits: Sequence[Split],
-    unseen: Mapping[Pair, Regressor],
+    unseen: Mapping[Pair, Dist],
     notes: dict[str, Any],
 ) -> Ensemble:
     """The ensemble of these members, calibrated on the stars that each of them has not seen."""

@@ -16,14 +16,16 @@ import pandas as pd
 
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.inference.calibration import LEVELS, MIN_STARS, Calibration, coverage_table
-from photfeh.models.base import Regressor
 from photfeh.samples.sequences import Sequences
 from photfeh.validation.splits import Split, stratified_folds
 
-__all__ = ["Pair", "combined", "pair_splits", "shipped_coverage", "shrinking"]
+__all__ = ["Dist", "Pair", "combined", "pair_splits", "shipped_coverage", "shrinking"]
 
 Pair = tuple[int, int]
 """Two folds that a member was fitted without."""
+
+Dist = tuple[FloatArray, FloatArray]
+"""Mean and sigma of every star."""
 
 
 def combined(means: FloatArray, sigmas: FloatArray, labels: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -66,7 +68,7 @@ def pair_splits(feh: FloatArray, splits: Sequence[Split], seed: int) -> dict[Pai
 
 
 def shipped_coverage(
-    X: Sequences, feh: FloatArray, fold: IntArray, members: Mapping[Pair, Regressor], levels: tuple[float, ...] = LEVELS
+    X: Sequences, feh: FloatArray, fold: IntArray, said: Mapping[Pair, Dist], levels: tuple[float, ...] = LEVELS
 ) -> pd.DataFrame:
     """Observed coverage of the intervals of ensembles that have not seen the stars.
 
@@ -75,16 +77,15 @@ def shipped_coverage(
     X : Sequences
     feh : (N,) labels [dex]
     fold : (N,) fold of each star
-    members : a fitted model for each pair of folds, fitted without them
+    said : mean and sigma (N,) of a model for each pair of folds, fitted without them [dex]
 
     Returns
     -------
     DataFrame
-        As :func:`photfeh.inference.calibration.cross_coverage`; empty without members.
+        As :func:`photfeh.inference.calibration.cross_coverage`; empty without such models.
     """
-    if not members:
+    if not said:
         return pd.DataFrame()
-    said = {pair: member.predict_dist(X) for pair, member in members.items()}
     half, residual = np.full((len(levels), len(feh)), np.nan), np.full(len(feh), np.nan)
     for held in np.unique(fold):
         others = [other for other in np.unique(fold) if other != held]

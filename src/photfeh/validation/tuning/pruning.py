@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, WilcoxonPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["FOLDS_FROM", "EpochsThenFolds"]
+__all__ = ["FOLDS_FROM", "EpochsThenFolds", "settled"]
 
 FOLDS_FROM = 1_000_000
 """Steps from here on are folds, those below are epochs of the first fold."""
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Optuna warns that this and that may change in a later version; the tests would find it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
 
 
 class EpochsThenFolds(BasePruner):
@@ -27,7 +39,8 @@ class EpochsThenFolds(BasePruner):
         self._hyperband = None
         if epochs >= 9:
             self._hyperband = HyperbandPruner(min_resource=epochs // 9, max_resource=epochs, reduction_factor=3)
-        self._wilcoxon = WilcoxonPruner(p_threshold=0.1)
+        with settled():
+            self._wilcoxon = WilcoxonPruner(p_threshold=0.1)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to end the trial."""

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from photfeh.core.errors import BadInput
 from photfeh.models.spaces import Choice, Space
-from photfeh.validation.tuning.pruning import FOLDS_FROM, EpochsThenFolds
+from photfeh.validation.tuning.pruning import FOLDS_FROM, EpochsThenFolds, settled
 
 if TYPE_CHECKING:
     import optuna
@@ -122,10 +122,11 @@ class Desk:
             if len(counted) >= n_trials:
                 return None
             # what is drawn depends on the seed and the number of the trial, not on who asks or when it was resumed
-            self.study.sampler = self._optuna.samplers.TPESampler(
-                seed=(self._seed + 7919 * len(trials)) % 2**32, multivariate=True, constant_liar=True,
-                warn_independent_sampling=False, n_startup_trials=8,
-            )  # fmt: skip
+            with settled():
+                self.study.sampler = self._optuna.samplers.TPESampler(
+                    seed=(self._seed + 7919 * len(trials)) % 2**32, multivariate=True, constant_liar=True,
+                    warn_independent_sampling=False, n_startup_trials=8,
+                )  # fmt: skip
             trial = self.study.ask()
             for name, value in (("pid", os.getpid()), ("host", socket.gethostname())):
                 trial.set_user_attr(name, value)
