@@ -104,27 +104,44 @@ def train(
             members.append(MODELS[model].model_class()().restore(parts.folder / key.name))
             if progress is not None:
                 progress(f"{model}, member {number}", number, len(splits))
-        pairs = pair_splits(data.feh, splits, seed) if verify else {}
-        unseen: dict[Pair, Dist] = {}
-        for number, (pair, split) in enumerate(pairs.items(), 1):
-            label, own = f"without-{pair[0]}-{pair[1]}", seed + len(splits) + number
-            key = fit_key(label, model, settings, data.content, split, weighting=weighting, seed=own)
-            keys.append(key)
-            if parts.find(key) is None:
-                _fit_member(parts, key, model, settings, data, split, weighting, own, keep=False)
-                made += 1
-            arrays = read_arrays(parts.folder / key.name / _SAID)
-            unseen[pair] = arrays["mean"], arrays["sigma"]
-            if progress is not None:
-                progress(f"{model}, coverage {number} of {len(pairs)}", number, len(pairs))
+        unseen, pair_keys, pairs_made = _fit_pairs(
+            parts, model, settings, data, splits if verify else [], weighting, seed, progress
+        )
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
         how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
         ensemble = _assemble(dataset, data, representation, model, members, splits, unseen, notes)
         ensemble.save(folder, overwrite=True)
-        parts.finish(keys, made)
+        parts.finish([*keys, *pair_keys], made + pairs_made)
         parts.clear()
     return ensemble
+
+
+def _fit_pairs(
+    parts: Parts,
+    model: str,
+    settings: Mapping[str, Any],
+    data: Labelled,
+    splits: Sequence[Split],
+    weighting: str,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[dict[Pair, Dist], list[Key], int]:
+    """What models say that were fitted without two folds each; their parts, and how many were made now."""
+    pairs, keys, made = pair_splits(data.feh, splits, seed), [], 0
+    unseen: dict[Pair, Dist] = {}
+    for number, (pair, split) in enumerate(pairs.items(), 1):
+        label, own = f"without-{pair[0]}-{pair[1]}", seed + len(splits) + number
+        key = fit_key(label, model, settings, data.content, split, weighting=weighting, seed=own)
+        keys.append(key)
+        if parts.find(key) is None:
+            _fit_member(parts, key, model, settings, data, split, weighting, own, keep=False)
+            made += 1
+        arrays = read_arrays(parts.folder / key.name / _SAID)
+        unseen[pair] = arrays["mean"], arrays["sigma"]
+        if progress is not None:
+            progress(f"{model}, coverage {number} of {len(pairs)}", number, len(pairs))
+    return unseen, keys, made
 
 
 def _fit_member(

@@ -21,7 +21,6 @@ from filelock import FileLock
 
 from photfeh.core.errors import BadInput
 from photfeh.models.spaces import Choice, Space
-from photfeh.validation.tuning.pruning import FOLDS_FROM, EpochsThenFolds, settled
 
 if TYPE_CHECKING:
     import optuna
@@ -96,6 +95,8 @@ class Desk:
         self._optuna = needs_optuna()
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+        from photfeh.validation.tuning.pruning import EpochsThenFolds
+
         journal = str(folder / JOURNAL)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +115,8 @@ class Desk:
 
     def ask(self, n_trials: int) -> optuna.Trial | None:
         """The next trial, or None if ``n_trials`` are finished or in the hands of living workers."""
+        from photfeh.validation.tuning.pruning import settled
+
         with self._lock:
             self.reap()
             trials = self.study.get_trials(deepcopy=False)
@@ -192,6 +195,8 @@ class Desk:
 
     def fold_errors(self, trial: optuna.trial.FrozenTrial) -> list[float]:
         """Rmse of a trial in each fold [dex]."""
+        from photfeh.validation.tuning.pruning import FOLDS_FROM
+
         return [value for step, value in sorted(trial.intermediate_values.items()) if step >= FOLDS_FROM]
 
 
