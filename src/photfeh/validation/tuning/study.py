@@ -124,12 +124,12 @@ class Desk:
             counted = [trial for trial in trials if trial.state != states.WAITING and "reaped" not in trial.user_attrs]
             if len(counted) >= n_trials:
                 return None
-            # what is drawn depends on the seed and the number of the trial, not on who asks or when it was resumed
+            # what is drawn depends on the seed and on how many were asked for, not on who asks or when it was resumed
+            asked = sum(trial.state != states.WAITING for trial in trials)
             with settled():
                 self.study.sampler = self._optuna.samplers.TPESampler(
-                    seed=(self._seed + 7919 * len(trials)) % 2**32, multivariate=True, constant_liar=True,
-                    warn_independent_sampling=False, n_startup_trials=8,
-                )  # fmt: skip
+                    seed=(self._seed + 7919 * asked) % 2**32, multivariate=True, constant_liar=True, n_startup_trials=8
+                )
             trial = self.study.ask()
             for name, value in (("pid", os.getpid()), ("host", socket.gethostname())):
                 trial.set_user_attr(name, value)
