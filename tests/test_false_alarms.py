@@ -13,7 +13,7 @@ import pytest
 from photfeh.validation.pairs import fold_rmse, optimism, pair_table
 from photfeh.validation.significance import average_ranks, best_of_many, compare_blocks, corrected_resampled_t, holm
 
-STARS, FOLDS, DRAWS = 100, 5, 400
+STARS, FOLDS, DRAWS = 100, 5, 300
 MODELS = [("a", "spline"), ("b", "spline"), ("c", "spline")]
 STAR_RULES, TRAINING_RULES = (1.0, 0.0), (0.3, 1.0)
 MOST = 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / DRAWS)
@@ -39,7 +39,7 @@ def table_of(squares: np.ndarray, folds: np.ndarray) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("scatter", [STAR_RULES, TRAINING_RULES], ids=["stars rule", "training rules"])
-@pytest.mark.parametrize("repeats", [1, 4, 20])
+@pytest.mark.parametrize("repeats", [1, 20])
 def test_equal_models_raise_no_more_alarms_than_stated(repeats, scatter):
     rng = np.random.default_rng(repeats)
     alarms = []
@@ -76,13 +76,12 @@ def test_the_tables_of_compare_are_those_tests():
     assert (row["t"], row["p"]) == pytest.approx((found.t, found.p))
 
 
-@pytest.mark.parametrize("repeats", [1, 3])
-def test_no_optimism_is_found_where_there_is_none(repeats):
+def test_no_optimism_is_found_where_there_is_none():
     """Two protocols that train equally well, each with its own luck: neither sign is claimed too often."""
     rng = np.random.default_rng(7)
     alarms = []
     for _ in range(200):
-        squares, folds = equal_models(rng, repeats, *TRAINING_RULES)
+        squares, folds = equal_models(rng, 3, *TRAINING_RULES)
         table = table_of(squares, folds)
         nested, paper = table[[MODELS[0]]], table[[MODELS[1]]].rename(columns={"b": "a"}, level=0)
         row = optimism(nested, paper).iloc[0]

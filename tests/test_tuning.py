@@ -197,6 +197,7 @@ searching.search(data, np.arange(120), Path(sys.argv[2]), how)
 """
 
 
+@pytest.mark.slow
 def test_two_workers_one_of_them_killed_lose_no_trial(dataset: Dataset, tmp_path):
     """SIGKILL in the middle of a trial: the other worker ends it, runs its parameters again, and finishes the study."""
     folder = tmp_path / "study"
