@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow fuzz lint format real-data laboratory pretrained experiments bench-signal \
-	bench-recurrent bench-models bench-recipe bench-predict bench-survey clean
+.PHONY: install demo test test-slow fuzz lint format real-data laboratory founding tuning pretrained experiments \
+	bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-survey clean
 
 install: $(STAMP)
 
@@ -53,6 +53,15 @@ real-data: pretrained
 # Every model on every representation of three real sets, docs/laboratory.md; resumable, some hours on two cores
 laboratory: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/laboratory.md laboratory benchmarks/laboratory.py $(ARGS)
+
+# The founding experiment on 6,696 simulated stars; resumable, about a day on two cores.
+# ARGS="--device cuda --budget auto" where there is a GPU, ARGS="--stars 300 --budget quick" for a try
+founding: $(STAMP)
+	$(BIN)/python benchmarks/founding.py $(ARGS)
+
+# gru, circular and gradient-boosting tuned within each fold of a real set, beside the default; resumable, hours
+tuning: $(STAMP)
+	$(BIN)/python benchmarks/tuning.py $(ARGS)
 
 # The trained models of the package, remade; resumable
 pretrained: $(STAMP)

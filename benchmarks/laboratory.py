@@ -143,7 +143,7 @@ def tables(one: StarSet, dataset: Dataset, runs: Path) -> Comparison | None:
     for kind, table in found.founding.items():
         shown = by_model(table, costs[kind])
         if known:
-            shown = pd.concat([shown, published(found, dataset)], ignore_index=True).astype(object).fillna("")
+            shown = pd.concat([shown, published(found, kind)], ignore_index=True).astype(object).fillna("")
         print(f"\n{shape}, nested; representation `{kind}`:\n\n{markdown(shown)}")
     for kind, table in found.founding_paper.items():
         print(f"\n{shape}, paper protocol (networks); representation `{kind}`:\n\n{markdown(by_model(table))}")
@@ -206,12 +206,10 @@ def by_model(founding: pd.DataFrame, seconds: pd.Series | None = None) -> pd.Dat
     return pd.DataFrame(rows).astype(object).fillna("")
 
 
-def published(found: Comparison, dataset: Dataset) -> pd.DataFrame:
+def published(found: Comparison, kind: str) -> pd.DataFrame:
     """The row of the published predictions: same stars, same weights, but their own folds."""
-    stars = found.out_of_fold.query("part == 'score'").drop_duplicates("source_id")
-    theirs = stars["source_id"].map(dataset.stars.set_index("source_id")[PUBLISHED])
-    values = score(stars["feh_true"], theirs, stars["weight"])
-    return pd.DataFrame([{"model": "published"} | {metric: values[metric] for metric in FOUNDING_METRICS}])
+    row = found.external[found.external["representation"] == kind].iloc[0]
+    return pd.DataFrame([{"model": "published"} | {name: row[f"external_{name}"] for name in FOUNDING_METRICS}])
 
 
 def well_observed(found: Comparison, dataset: Dataset) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import checked  # noqa: F401 - first of all, see there
 from browser import Browser
-from photfeh.cli import app, archive, console, laboratory, models, prediction, samples, stars
+from photfeh.cli import app, archive, console, laboratory, models, prediction, samples, stars, tuning
 from photfeh.core.errors import PhotfehWarning
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
@@ -69,7 +69,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(sys, "argv", ["photfeh", *map(str, arguments)])
         style = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True, "width": 200}
         consoles = {"out": Console(file=sys.stdout, **style), "err": Console(file=sys.stderr, **style)}
-        for module in (app, archive, console, laboratory, models, prediction, samples, stars):
+        for module in (app, archive, console, laboratory, models, prediction, samples, stars, tuning):
             for name in consoles.keys() & vars(module).keys():
                 monkeypatch.setattr(module, name, consoles[name])
         code = 0

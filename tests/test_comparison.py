@@ -21,7 +21,7 @@ from photfeh import report
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.figures.models import _cliques, pit_values
-from photfeh.report.page.sections_comparison import _order, comparison_sections
+from photfeh.report.page.sections_comparison import comparison_sections
 from photfeh.validation.comparison import compare
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.groups import group_scores
@@ -29,11 +29,9 @@ from photfeh.validation.metrics import metrics_table, score
 from photfeh.validation.run import seal_run
 from photfeh.validation.significance import (
     average_ranks,
-    bootstrap_rmse,
+    compare_blocks,
     corrected_resampled_t,
-    critical_difference,
     holm,
-    paired_bootstrap,
 )
 
 N, FOLDS, REPEATS = 60, 3, 2
@@ -114,11 +112,20 @@ def test_corrected_t_equals_the_example_by_hand():
     assert np.isnan(corrected_resampled_t([1.0], 0.25)).all()
 
 
-def test_critical_differences_are_those_of_the_published_table():
-    """Demsar 2006, table 5 a, alpha = 0.05; q is given divided by sqrt(2)."""
-    published = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
-    for k, q in enumerate(published, start=2):
-        assert critical_difference(k, 14) == pytest.approx(q * np.sqrt(k * (k + 1) / (6 * 14)), abs=6e-4)
+def test_critical_differences_are_those_of_the_published_formula_where_blocks_are_many():
+    """Demsar 2006, section 3.2.2: q sqrt(k (k + 1) / (6 n)), q of table 5 a, alpha = 0.05."""
+    for k, q in ((3, 2.343), (10, 3.164)):
+        scores = np.random.default_rng(k).random((60, k))
+        found = average_ranks(tuple(map(str, range(k))), scores).critical_difference
+        assert found == pytest.approx(q * np.sqrt(k * (k + 1) / (6 * 60)), rel=0.04)
+
+
+def test_five_blocks_cannot_tell_two_models_apart():
+    """All five won: by chance with a probability of 2 / 32, more than 5 %."""
+    found = average_ranks(("a", "b"), np.tile([1.0, 2.0], (5, 1)))
+    assert found.p == pytest.approx(2 / 32, abs=0.01)
+    assert found.critical_difference == 1.0
+    assert average_ranks(("a", "b"), np.tile([1.0, 2.0], (6, 1))).critical_difference < 1.0
 
 
 def test_friedman_equals_scipy_also_with_ties(rng):
@@ -126,7 +133,7 @@ def test_friedman_equals_scipy_also_with_ties(rng):
         found = average_ranks(("a", "b", "c", "d"), scores)
         expected = stats.friedmanchisquare(*scores.T)
         assert found.statistic == pytest.approx(expected.statistic)
-        assert found.p == pytest.approx(expected.pvalue)
+        assert found.p == pytest.approx(expected.pvalue, abs=0.03)  # theirs is an approximation
         np.testing.assert_allclose(found.average, stats.rankdata(scores, axis=1).mean(axis=0))
     assert average_ranks(("a", "b"), np.ones((3, 2))).p == 1.0
     with pytest.raises(BadInput, match="2 blocks"):
@@ -135,36 +142,38 @@ def test_friedman_equals_scipy_also_with_ties(rng):
         average_ranks(("a", "b"), [[1, np.nan], [1, 2]])
 
 
-def test_holm_equals_the_example_by_hand():
+def test_holm_equals_the_example_by_hand_and_statsmodels(rng):
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03, np.nan]), [0.03, 0.06, 0.06, np.nan])
     assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+    p = rng.random(50) ** 3
+    np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1])
 
 
-def test_bootstrap_of_equal_predictions_has_the_ratio_one(rng):
-    squares = rng.random(101)
-    ratio, difference = paired_bootstrap(squares, squares, n_resamples=50)
-    assert (ratio.value, ratio.low, ratio.high) == (1.0, 1.0, 1.0)
-    assert (difference.value, difference.low, difference.high) == (0.0, 0.0, 0.0)
-    ratio, _ = paired_bootstrap(np.zeros(5), np.zeros(5), n_resamples=5)
-    assert ratio.value == ratio.low == 1.0
-    ratio, _ = paired_bootstrap(4 * squares, squares, n_resamples=50)
-    np.testing.assert_allclose([ratio.value, ratio.low, ratio.high], 2.0)
+def test_blocks_of_equal_predictions_have_the_ratio_one(rng):
+    squares, ones = rng.random(101), np.ones(101)
+    found = compare_blocks(squares, squares, ones, 0.25)
+    assert (found.ratio.value, found.ratio.low, found.ratio.high) == (1.0, 1.0, 1.0)
+    assert (found.difference.value, found.difference.low, found.difference.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+    assert compare_blocks(np.zeros(5), np.zeros(5), np.ones(5), 0.25).ratio.value == 1.0
+    found = compare_blocks(4 * squares, squares, ones, 0.25)
+    np.testing.assert_allclose([found.ratio.value, found.ratio.low, found.ratio.high], 2.0)
+    assert np.isnan(compare_blocks([1.0], [2.0], [30], 0.25).p)
 
 
-def test_bootstrap_has_the_standard_error_of_a_mean(rng):
-    squares = rng.random((400, 1))
-    draws = bootstrap_rmse(squares, n_resamples=3000)[:, 0] ** 2
-    assert draws.mean() == pytest.approx(squares.mean(), rel=5e-3)
-    assert draws.std() == pytest.approx(squares.std() / 20, rel=0.06)
-    with pytest.raises(BadInput, match="at least one star"):
-        bootstrap_rmse([[np.nan]])
+def test_stars_as_blocks_give_the_standard_error_of_a_mean(rng):
+    """With a second model that never changes, the ratio has half the relative error of the first's mean square."""
+    squares = rng.random(400)
+    found = compare_blocks(squares, np.full(400, squares.mean()), np.ones(400), 0.0)
+    expected = stats.t.ppf(0.975, 399) * 0.5 * squares.std(ddof=1) / squares.mean() / 20
+    np.testing.assert_allclose([np.log(found.ratio.high), -np.log(found.ratio.low)], expected)
 
 
-def test_bootstrap_of_a_model_does_not_depend_on_its_neighbours(rng):
-    squares = rng.random((57, 5))
-    whole = bootstrap_rmse(squares, n_resamples=20)
-    for column in range(5):
-        assert np.array_equal(whole[:, [column]], bootstrap_rmse(squares[:, [column]], n_resamples=20))
+def test_larger_blocks_count_for_more():
+    """The same stars in other blocks: values stay, since they are those of all stars."""
+    one = compare_blocks([1.0, 4.0], [2.0, 2.0], [10, 30], 0.5)
+    assert one.ratio.value == pytest.approx(np.sqrt((10 * 1 + 30 * 4) / (40 * 2)))
+    assert one.difference.value == pytest.approx(np.sqrt(3.25) - np.sqrt(2))
 
 
 # --- comparisons ----------------------------------------------------------------------------------------------------
@@ -193,12 +202,14 @@ def test_pairs_follow_from_the_table(tmp_path):
     row = one.pairs.iloc[0]
     assert (row["model"], row["other"], row["n"]) == ("svr", "gru", N)
     folds = np.sqrt(scored.groupby(["model", "repeat", "fold"])["square"].mean())
-    d = (folds["svr"] - folds["gru"]).to_numpy()
-    assert row["t"] == pytest.approx(d.mean() / np.sqrt((1 / 6 + 1 / 2) * d.var(ddof=1)))
     rmse = np.sqrt(scored.groupby("model")["square"].mean())
+    terms = 0.5 * ((folds["svr"] / rmse["svr"]) ** 2 - (folds["gru"] / rmse["gru"]) ** 2).to_numpy()
+    error = np.sqrt((1 / 6 + 1 / 2) * terms.var(ddof=1))
     assert row["ratio"] == pytest.approx(rmse["svr"] / rmse["gru"])
+    assert row["t"] == pytest.approx(np.log(row["ratio"]) / error)
+    assert row["ratio_high"] == pytest.approx(row["ratio"] * np.exp(stats.t.ppf(0.975, 5) * error))
     assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
-    assert one.ranks["spline"].n_blocks == FOLDS * REPEATS
+    assert one.ranks["spline"].n_blocks == FOLDS  # repeats are no further blocks
 
 
 def test_order_of_models_and_runs_changes_nothing(tmp_path):
@@ -293,6 +304,44 @@ def test_models_are_judged_on_the_stars_that_all_predict(tmp_path):
     without = table[table["source_id"] != 1007]
     (two,) = compare([write_run(tmp_path / "without", without)], n_resamples=50)
     pd.testing.assert_frame_equal(one.pairs, two.pairs)
+
+
+def test_a_model_that_failed_in_a_fold_has_no_rank_and_the_page_says_so(tmp_path):
+    """The easiest fold alone would make the worst model the best one."""
+    table = out_of_fold(NOISE)
+    easy = (table["model"] == "ridge_fourier") & (table["part"] == "score") & (table["fold"] == 1)
+    table.loc[easy, "feh_pred"] = table.loc[easy, "feh_true"]
+    table = table[(table["model"] != "ridge_fourier") | (table["fold"] == 1)]
+    (one,) = compare([write_run(tmp_path / "run", table)], n_resamples=50)
+    assert one.ranking("spline") == ["svr", "gru"]
+    assert one.unranked == {("ridge_fourier", "spline"): "failed in a whole fold"}
+    assert one.order[-1] == ("ridge_fourier", "spline")
+    assert set(one.pairs["model"]) | set(one.pairs["other"]) == {"svr", "gru"}
+    assert set(one.pairs["n"]) == {N}
+    assert one.founding["spline"]["ridge_fourier"].loc["rank"].isna().all()
+    page = write_comparison([one], tmp_path / "out").read_text()
+    assert "because it failed in a whole fold: ridge_fourier on spline." in page
+    assert "it failed in a whole fold" in comparison_text(one)
+
+
+def test_ranks_go_by_the_stars_that_all_predict(tmp_path):
+    """A model that leaves out the stars that are hard for everybody gains nothing."""
+    table = out_of_fold(["svr", "gru"])
+    hard = (table["source_id"] < 1010) & (table["part"] == "score")
+    table.loc[hard, "feh_pred"] += 3.0
+    table.loc[hard & (table["model"] == "gru"), "feh_pred"] = np.nan
+    (one,) = compare([write_run(tmp_path / "run", table)], n_resamples=50)
+    assert one.ranking("spline") == ["svr", "gru"]
+    assert one.metrics.query("part == 'score'").set_index("model")["rmse"].idxmin() == "gru"
+
+
+def test_the_best_of_many_is_corrected_for_having_been_chosen(tmp_path):
+    (one,) = compare([write_run(tmp_path / "run", out_of_fold(NOISE))], n_resamples=200)
+    (row,) = one.chosen.to_dict("records")
+    assert (row["model"], row["candidates"], row["n"]) == ("svr", 3, N)
+    assert row["rmse"] == pytest.approx(one.metrics["rmse"].iloc[0])
+    assert row["corrected_low"] < row["corrected_rmse"] < row["corrected_high"]
+    assert "best of 3 on spline, svr" in comparison_text(one)
 
 
 def test_the_spline_is_judged_model_by_model(tmp_path):
@@ -487,7 +536,7 @@ def test_each_data_set_has_its_own_interactive_plot(written, browser):
     assert browser.evaluate(title.format(2)) == star
     assert browser.evaluate(title.format(1)) == "No star chosen"
     menu = "Array.from(document.getElementById('d1-predicted-model').options, (option) => option.text)"
-    assert browser.evaluate(menu) == [f"{model} · {kind}" for model, kind in _order(one)]
+    assert browser.evaluate(menu) == [f"{model} · {kind}" for model, kind in one.order]
     browser.evaluate(
         "document.getElementById('d1-predicted-plane').scrollIntoView({block: 'center', behavior: 'instant'})"
     )

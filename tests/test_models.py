@@ -396,3 +396,33 @@ def test_registry_names_and_parameters():
         create_model("grru")
     with pytest.raises(BadInput, match="no parameter 'epoch'"):
         create_model("gru", epoch=3)
+
+
+@pytest.mark.parametrize("name", ["ridge-fourier", "svr", "random-forest", "gradient-boosting"])
+def test_the_scale_of_the_weights_changes_nothing(name, rng):
+    """Neither the penalty of a ridge nor its sigma may depend on it."""
+    X, y = sample()
+    weight = rng.uniform(0.2, 3.0, len(y))
+    params = {"svr": {"C": 4.0, "gamma": 0.2}, "random-forest": {"n_trees": 20}, "gradient-boosting": {"n_trees": 10}}
+    params = params.get(name, {})
+    one, two = (create_model(name, **params).fit(X, y, scale * weight).predict_dist(X) for scale in (1.0, 1024.0))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["svr", "random-forest"])
+def test_on_flattened_sequences_the_three_data_sets_differ(name, tmp_path):
+    """As in the founding work; on Fourier features the three are one. A saved model reads the same inputs again."""
+    params = {"svr": {"C": 4.0, "gamma": 0.2}, "random-forest": {"n_trees": 20}}[name]
+    said = {}
+    for kind in ("raw", "raw-spline", "spline"):
+        X, y = sample(kind)
+        model = create_model(name, inputs="sequence", **params).fit(X[:300], y[:300])
+        said[kind] = model.predict(X[300:])
+        model.save(tmp_path / kind)
+        again = create_model(name).restore(tmp_path / kind)
+        assert again.inputs == "sequence"
+        assert np.array_equal(again.predict(X[300:]), said[kind])
+    assert np.std(said["spline"] - y[300:]) < 0.7 * np.std(y[300:])
+    assert not np.allclose(said["raw"], said["spline"])
+    assert not np.allclose(said["raw-spline"], said["spline"])

@@ -335,8 +335,8 @@ def test_comparison_is_on_common_stars(parsed):
     rows = data.out_of_fold[(data.out_of_fold["model"] == "gru") & (data.out_of_fold["part"] == "score")]
     shared = rows[rows["source_id"].isin(common)]
     rmse = np.sqrt(np.mean((shared["feh_pred"] - shared["feh_true"]) ** 2))
-    assert "published 0.5000 0.5000 0.5000 10" in parsed.words
-    assert f"gru on spline {rmse:.4f}" in parsed.words
+    assert f" {rmse:.4f} 0.5000 " in parsed.words  # ours and theirs
+    assert "Beside published" in parsed.words
 
 
 def test_flags_are_counted_and_explained(parsed):

@@ -1,7 +1,7 @@
 """photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
-:func:`compare`, :func:`train`, :func:`calibrate`, :func:`load`, :func:`predict`, :func:`predict_batch`,
+:func:`compare`, :func:`tune`, :func:`train`, :func:`calibrate`, :func:`load`, :func:`predict`, :func:`predict_batch`,
 :func:`predict_catalog`, :func:`evaluate`, :func:`plot_star`, :func:`simulate`, :func:`fetch`, :func:`demo`. Importing
 the package is cheap; each name is loaded when first used.
 """
@@ -40,6 +40,7 @@ __all__ = [
     "read_stars",
     "simulate",
     "train",
+    "tune",
     "validate",
 ]
 
@@ -73,6 +74,7 @@ _HOME = {
     "read_stars": "readers",
     "simulate": "simulation.survey",
     "train": "inference.training",
+    "tune": "validation.tuning.verb",
     "validate": "validation.cross_validate",
 }
 
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
     from photfeh.validation.comparison import compare
     from photfeh.validation.cross_validate import learning_curve, validate
     from photfeh.validation.run import Run
+    from photfeh.validation.tuning.verb import tune
 
     __version__: str
 

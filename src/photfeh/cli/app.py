@@ -19,6 +19,7 @@ from photfeh.cli.models import calibrate, models, train
 from photfeh.cli.prediction import predict
 from photfeh.cli.samples import demo, prepare, simulate
 from photfeh.cli.stars import evaluate, plot
+from photfeh.cli.tuning import tune
 from photfeh.core.errors import FitFailed, PhotfehError, PhotfehWarning
 
 __all__ = ["app", "main"]
@@ -33,7 +34,7 @@ app = typer.Typer(
     help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with honest uncertainties out.",
 )
 for command in (
-    demo, simulate, fetch, prepare, validate, compare, learning_curve, train, calibrate, predict, evaluate, plot,
+    demo, simulate, fetch, prepare, validate, compare, learning_curve, tune, train, calibrate, predict, evaluate, plot,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(models, name="models")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -104,12 +106,15 @@ def roles(text: str | None) -> dict[str, str] | None:
     return {role.strip(): name.strip() for role, _, name in pairs}
 
 
-def settings(items: list[str] | None, models: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+def settings(
+    items: list[str] | None, models: Sequence[str] | None = None, *, config: Path | None = None
+) -> dict[str, dict[str, Any]]:
     """``gru.epochs=50`` -> {"gru": {"epochs": 50}}; values are read as JSON, else taken as text.
 
-    A setting of a model that is not among ``models`` would be without effect, and is refused.
+    A setting of a model that is not among ``models`` would be without effect, and is refused. ``config`` is a TOML file
+    with a table ``models.NAME`` for each model; of it, models that are not asked for are left out.
     """
-    params: dict[str, dict[str, Any]] = {}
+    params = {} if config is None else _configured(config, models)
     for item in items or []:
         key, equals, text = item.partition("=")
         model, dot, name = key.strip().partition(".")
@@ -123,6 +128,23 @@ def settings(items: list[str] | None, models: Sequence[str] | None = None) -> di
             raise BadInput(f"--set {item} is for {model}, but asked for is {', '.join(models)}.")
         params.setdefault(model, {})[name] = tuple(value) if isinstance(value, list) else value
     return params
+
+
+def _configured(config: Path, models: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """The parameters of models in a TOML file."""
+    try:
+        tables = tomllib.loads(config.read_text(encoding="utf-8")).get("models")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"--config {config} cannot be read: {error}.") from error
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise BadInput(f"--config {config} has no table of a model, such as [models.gru].")
+    if models is not None and not set(tables) & set(models):
+        raise BadInput(f"--config {config} is for {', '.join(tables)}, but asked for is {', '.join(models)}.")
+    return {
+        model: {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+        for model, table in tables.items()
+        if models is None or model in models
+    }
 
 
 def print_frame(frame: Any, title: str) -> None:

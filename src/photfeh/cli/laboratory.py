@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from photfeh.cli.console import SHOWN, err, names, out, print_frame, progress, settings
-from photfeh.cli.options import Jobs, Output, Overwrite, Seed, Set, Weighting
+from photfeh.cli.options import Config, Jobs, Output, Overwrite, Seed, Set, Weighting
 from photfeh.core.errors import BadInput
 from photfeh.core.files import naming, write_text
 from photfeh.core.outputs import keep_inputs, own_folder
@@ -34,6 +34,15 @@ def validate(
         str | None, typer.Option(help="Column of the star table with predictions of others, scored on the same stars.")
     ] = None,
     set_: Set = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Training of networks: auto (until the tune error stops falling), quick (a look, called not "
+            "converged), or a number of epochs. Default: that of each model."
+        ),
+    ] = None,
+    config: Config = None,
+    tune: Annotated[int, typer.Option(help="Trials of a search for parameters within each fold; 0: none.", min=0)] = 0,
     seed: Seed = 0,
     jobs: Jobs = 1,
     overwrite: Overwrite = False,
@@ -46,6 +55,7 @@ def validate(
     from photfeh.models.registry import MODELS, list_models
     from photfeh.samples.dataset import Dataset
     from photfeh.validation.cross_validate import validate as run
+    from photfeh.validation.pairs import squared_errors, tuned_table
 
     how: Any = protocol
     if how not in ("nested", "paper"):
@@ -59,11 +69,24 @@ def validate(
         result = run(
             opened, output,
             models=chosen, representations=kinds, folds=int(folds) if folds.isdigit() else folds,
-            repeats=repeats, protocol=how, weighting=weighting, params=settings(set_, chosen), seed=seed,
+            repeats=repeats, protocol=how, weighting=weighting, params=settings(set_, chosen, config=config),
+            seed=seed, tune=tune,
+            budget=int(budget) if budget is not None and budget.isdigit() else budget,
             jobs=jobs, overwrite=overwrite, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)
-    print_frame(metrics[metrics["part"] == "score"][list(SHOWN)], f"Scored parts ({protocol} protocol)")
+    note = f"; networks {result.caution}" if result.caution else ""
+    print_frame(metrics[metrics["part"] == "score"][list(SHOWN)], f"Scored parts ({protocol} protocol{note})")
+    found = tuned_table(squared_errors(result.out_of_fold))
+    if len(found):
+        cost = result.tuned.groupby(["model", "representation"], as_index=False)["cpu_minutes"].sum()
+        shown = ["model", "representation", "other_rmse", "rmse", "ratio", "ratio_low", "ratio_high", "p"]
+        table = found[shown].merge(cost, on=["model", "representation"], how="left")
+        print_frame(table, "Tuned within each fold, over default")
+    budgets = result.budgets
+    if len(budgets):
+        kept = budgets[budgets["kept"]].groupby(["model", "representation"])["cycle"].agg(["min", "median", "max"])
+        print_frame(kept.reset_index(), "Epochs after which the tune error had stopped falling, over folds")
     for row in result.failures.itertuples():
         err.print(f"failed: {row.model} on {row.representation}, fold {row.fold}: {row.reason}", style="red")
     out.print(f"labels: {opened.truth}\nrun: {output}\nreport: {path}")

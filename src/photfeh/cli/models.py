@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from photfeh.cli.console import out, print_frame, progress, settings
-from photfeh.cli.options import Output, Overwrite, Seed, Set, Threads, Weighting
+from photfeh.cli.options import Config, Output, Overwrite, Seed, Set, Threads, Weighting
 
 __all__ = ["calibrate", "models", "train"]
 
@@ -25,9 +25,14 @@ def train(
     folds: Annotated[int, typer.Option(help="Members of the ensemble.", min=2)] = 5,
     weighting: Weighting = "density",
     set_: Set = None,
+    config: Config = None,
     seed: Seed = 0,
     scale: Annotated[str | None, typer.Option(help="Scale that the labels are on: muraveva-2025, or any name.")] = None,
     threads: Threads = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Measure the coverage of the intervals: one more fit for each pair of folds."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train an ensemble, calibrate its errors on out-of-fold residuals, and save it.
@@ -36,12 +41,13 @@ def train(
     """
     from photfeh.inference.training import train as run
 
-    params = settings(set_, [model])
+    params = settings(set_, [model], config=config)
     with progress() as report:
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=params.get(model, {}), seed=seed, scale=scale, threads=threads, overwrite=overwrite, progress=report,
+            params=params.get(model, {}), seed=seed, scale=scale, threads=threads, verify=verify, overwrite=overwrite,
+            progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))

@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "Band",
     "Columns",
+    "Config",
     "Epochs",
     "IdColumn",
     "Jobs",
@@ -46,6 +47,9 @@ Band = Annotated[
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Model parameter, MODEL.NAME=VALUE, for example gru.epochs=50.")
+]
+Config = Annotated[
+    Path | None, typer.Option(help="TOML file with parameters of models, as tune writes it; --set goes before it.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into an output that photfeh did not make.")]
 Weighting = Annotated[str, typer.Option(help="Sample weights of the fit.")]

@@ -2,7 +2,9 @@
 
 Two steps. A scale model predicts the size of a star's error from how well it was observed (number of epochs, scatter
 over amplitude, largest phase gap, error of phi31, magnitude, the ensemble's own sigma); then split-conformal
-quantiles (Vovk+ 2005; Lei+ 2018, normalised residuals) of residual / scale give intervals of known coverage.
+quantiles (Vovk+ 2005; Lei+ 2018, normalised residuals) of residual / scale give intervals of known coverage. The scale
+in this quotient comes from other stars than the residual (cross-fitting, as in Barber+ 2021): a scale model that has
+seen a residual makes it look smaller than that of a new star.
 """
 
 from __future__ import annotations
@@ -23,15 +25,20 @@ from photfeh.samples.sequences import Sequences
 __all__ = [
     "CALIBRATIONS",
     "LEVELS",
+    "MIN_STARS",
     "N_COVARIATES",
     "Calibration",
+    "coverage_table",
     "cross_coverage",
     "quality_covariates",
     "read_calibration",
 ]
 
 
-_MIN_STARS = 30
+MIN_STARS = 30
+"""Fewest stars that errors can be calibrated on."""
+
+_CROSSED = 10  # parts of the calibration stars, each scaled by the model of the others
 _MIN_TARGET = 100
 _MIN_EFFECTIVE = 50.0
 _BRIGHTEST = 5.0
@@ -114,8 +121,8 @@ class Calibration:
         BadInput
             if there are fewer than 30 stars.
         """
-        if len(residual) < _MIN_STARS:
-            raise BadInput(f"calibration needs at least {_MIN_STARS} stars, found {len(residual)}.")
+        if len(residual) < MIN_STARS:
+            raise BadInput(f"calibration needs at least {MIN_STARS} stars, found {len(residual)}.")
         covariates = quality_covariates(X, sigma)
         known = np.isfinite(covariates)
         mean = np.where(known, covariates, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -126,16 +133,13 @@ class Calibration:
         z = np.clip(z, least, most)
         # E log|r| of a Gaussian is log(sigma) - 0.635; tiny residuals are bounded so that they cannot dominate
         size = np.log(np.maximum(np.abs(residual), 0.05 * np.median(np.abs(residual)) + 1e-9))
-        gram = z.T @ z + penalty * np.eye(z.shape[1])
-        coefficients = np.linalg.solve(gram, z.T @ (size - size.mean()))
-        log_scale = size.mean() + z @ coefficients
-        low, high = np.quantile(log_scale, [0.01, 0.99])
-        normalised = np.abs(residual) / np.exp(np.clip(log_scale, low, high))
+        coefficients, low, high = _scale_model(z, size, penalty)
+        normalised = np.abs(residual) / np.exp(_crossed_scale(z, size, penalty))
         n = len(residual)
         quantiles = [float(np.sort(normalised)[min(int(np.ceil((n + 1) * level)), n) - 1]) for level in LEVELS]
         return cls(
             mean=tuple(mean), scale=tuple(scale), least=tuple(least), most=tuple(most),
-            coefficients=(float(size.mean()), *map(float, coefficients)), low=float(low), high=float(high),
+            coefficients=tuple(map(float, coefficients)), low=low, high=high,
             quantiles=tuple(quantiles), shrink=float(shrink), n_stars=n,
             scores=normalised.astype(np.float32), covariates=z.astype(np.float32),
         )  # fmt: skip
@@ -212,6 +216,23 @@ class Calibration:
         return cls(**(plain | arrays))
 
 
+def _scale_model(z: FloatArray, size: FloatArray, penalty: float) -> tuple[FloatArray, float, float]:
+    """Ridge regression of log |residual| (N,) on z (N, 6): constant and slopes, and the range of what it predicts."""
+    slopes = np.linalg.solve(z.T @ z + penalty * np.eye(z.shape[1]), z.T @ (size - size.mean()))
+    low, high = np.quantile(size.mean() + z @ slopes, [0.01, 0.99])
+    return np.array([size.mean(), *slopes]), float(low), float(high)
+
+
+def _crossed_scale(z: FloatArray, size: FloatArray, penalty: float) -> FloatArray:
+    """Log scale of each star by the model of stars that do not include it, (N,)."""
+    part = np.arange(len(z)) % _CROSSED
+    found = np.empty(len(z))
+    for held in range(_CROSSED):
+        coefficients, low, high = _scale_model(z[part != held], size[part != held], penalty)
+        found[part == held] = np.clip(coefficients[0] + z[part == held] @ coefficients[1:], low, high)
+    return found
+
+
 CALIBRATIONS: dict[str, type[Calibration]] = {Calibration.kind: Calibration}
 """Every kind of calibration by name: a class with the methods of :class:`Calibration`, and one line here.
 
@@ -259,12 +280,26 @@ def cross_coverage(
     half = np.full((len(levels), len(residual)), np.nan)
     for held in np.unique(fold):
         here = fold == held
-        fitted = Calibration.fit(X[~here], residual[~here], sigma[~here])
+        others = ~here & np.isfinite(residual)
+        fitted = Calibration.fit(X[others], residual[others], sigma[others])
         for row, level in enumerate(levels):
             half[row, here] = fitted.half_width(X[here], sigma[here], level)
+    return coverage_table(X, residual, half, levels)
+
+
+def coverage_table(
+    X: Sequences, residual: FloatArray, half: FloatArray, levels: tuple[float, ...] = LEVELS
+) -> pd.DataFrame:
+    """Share of stars with ``residual`` (N,) within ``half`` (levels, N) [dex]; as :func:`cross_coverage` returns it.
+
+    A star without a prediction is neither a hit nor a miss: it is left out.
+    """
+    known = np.isfinite(residual) & np.isfinite(half).all(axis=0)
+    X, residual, half = X[known], residual[known], half[:, known]
     inside = np.abs(residual) <= half
     groups = {"all": np.ones(len(residual), bool)}
-    groups |= _quarters(X.feature("n_epochs"), ".0f", "epochs") | _quarters(X.feature("zero_point"), ".1f", "mag")
+    if known.any():
+        groups |= _quarters(X.feature("n_epochs"), ".0f", "epochs") | _quarters(X.feature("zero_point"), ".1f", "mag")
     error = half[list(levels).index(0.68)] if 0.68 in levels else np.full(len(residual), np.nan)
     rows = [
         {"stars": name, "n": int(members.sum()), "median_error": float(np.median(error[members]))}

@@ -55,7 +55,9 @@ def model_card(
             "",
             "Of one member, on stars that it has not seen; the average of the members is a little better.",
             "",
-            "## Coverage of the intervals, calibrated on the other folds",
+            "## Coverage of the intervals",
+            "",
+            "Of ensembles of one member less, on stars that none of their members and no calibration has seen.",
             "",
             *_table(notes.get("coverage", [])),
         ]

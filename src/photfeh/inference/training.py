@@ -16,19 +16,23 @@ from photfeh.core.fingerprint import fingerprint
 from photfeh.core.outputs import keep_inputs
 from photfeh.core.threads import limited
 from photfeh.core.types import FloatArray, IntArray
-from photfeh.inference.calibration import Calibration, cross_coverage
+from photfeh.inference.calibration import Calibration
 from photfeh.inference.ensemble import Ensemble
-from photfeh.models.base import Regressor
+from photfeh.inference.verification import Dist, Pair, pair_splits, shipped_coverage, shrinking
+from photfeh.models.base import Regressor, read_arrays, write_arrays
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import SHAPE_FEATURES
 from photfeh.samples.weights import check_weighting
 from photfeh.validation.fitting import FIT_ERRORS, Labelled, fit_key, fit_split
+from photfeh.validation.groups import scores_of
 from photfeh.validation.metrics import score
 from photfeh.validation.run import environment
 from photfeh.validation.splits import Split, make_splits
 
 __all__ = ["train"]
+
+_SAID = "said.safetensors"
 
 
 def train(
@@ -43,6 +47,7 @@ def train(
     seed: int = 0,
     scale: str | None = None,
     threads: int | None = None,
+    verify: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Ensemble:
@@ -54,8 +59,9 @@ def train(
     ``scale`` is the name of the scale that the labels are on (one of :data:`photfeh.inference.scale.SCALES`, or any
     other), for models that are to be compared with spectroscopy; default: what the data set says of its labels.
     Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make, ``threads``
-    the most threads that work at the same time. With ``overwrite`` it may
-    hold another model or something else; files that are not of a model stay.
+    the most threads that work at the same time. With ``verify`` the coverage of the intervals is measured on ensembles
+    that have not seen the stars (:mod:`photfeh.inference.verification`): one more fit for each pair of folds. With
+    ``overwrite`` the folder may hold another model or something else; files that are not of a model stay.
 
     Raises
     ------
@@ -78,7 +84,7 @@ def train(
         fit_key(f"member-{split.fold}", model, settings, data.content, split, weighting=weighting, seed=seed + number)
         for number, split in enumerate(splits)
     ]
-    recipe = fingerprint("ensemble", [key.fingerprint for key in keys], scale)
+    recipe = fingerprint("ensemble", [key.fingerprint for key in keys], scale, verify)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; name a folder for --output.")
     if (folder / "model.json").exists() and not overwrite:
@@ -101,15 +107,45 @@ def train(
             members.append(MODELS[model].model_class()().restore(parts.folder / key.name))
             if progress is not None:
                 progress(f"{model}, member {number}", number, len(splits))
+        unseen, pair_keys, pairs_made = _fit_pairs(
+            parts, model, settings, data, splits if verify else [], weighting, seed, progress
+        )
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
         how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
         notes |= {"scale": scale or dataset.truth}
-        ensemble = _assemble(dataset, data, representation, model, members, splits, notes)
+        ensemble = _assemble(dataset, data, representation, model, members, splits, unseen, notes)
         ensemble.save(folder, overwrite=True)
-        parts.finish(keys, made)
+        parts.finish([*keys, *pair_keys], made + pairs_made)
         parts.clear()
     return ensemble
+
+
+def _fit_pairs(
+    parts: Parts,
+    model: str,
+    settings: Mapping[str, Any],
+    data: Labelled,
+    splits: Sequence[Split],
+    weighting: str,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[dict[Pair, Dist], list[Key], int]:
+    """What models say that were fitted without two folds each; their parts, and how many were made now."""
+    pairs, keys, made = pair_splits(data.feh, splits, seed), [], 0
+    unseen: dict[Pair, Dist] = {}
+    for number, (pair, split) in enumerate(pairs.items(), 1):
+        label, own = f"without-{pair[0]}-{pair[1]}", seed + len(splits) + number
+        key = fit_key(label, model, settings, data.content, split, weighting=weighting, seed=own)
+        keys.append(key)
+        if parts.find(key) is None:
+            _fit_member(parts, key, model, settings, data, split, weighting, own, keep=False)
+            made += 1
+        arrays = read_arrays(parts.folder / key.name / _SAID)
+        unseen[pair] = arrays["mean"], arrays["sigma"]
+        if progress is not None:
+            progress(f"{model}, coverage {number} of {len(pairs)}", number, len(pairs))
+    return unseen, keys, made
 
 
 def _fit_member(
@@ -121,14 +157,20 @@ def _fit_member(
     split: Split,
     weighting: str,
     seed: int,
+    *,
+    keep: bool = True,
 ) -> None:
-    checkpoint = parts.workspace(key) / "checkpoint"
+    """Fit one member and store it; without ``keep`` only what it says of every star."""
     try:
-        fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, checkpoint=checkpoint)
+        fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, workspace=parts.workspace(key))
     except FIT_ERRORS as error:
         raise FitFailed(f"{model} could not be fitted, fold {split.fold}: {type(error).__name__}: {error}") from error
     with parts.writing(key) as here:
-        fitted.model.save(here)
+        if keep:
+            fitted.model.save(here)
+        else:
+            mean, sigma = fitted.model.predict_dist(data.sequences)
+            write_arrays(here / _SAID, {"mean": mean, "sigma": sigma})
 
 
 def _assemble(
@@ -138,6 +180,7 @@ def _assemble(
     model: str,
     members: Sequence[Regressor],
     splits: Sequence[Split],
+    unseen: Mapping[Pair, Dist],
     notes: dict[str, Any],
 ) -> Ensemble:
     """The ensemble of these members, calibrated on the stars that each of them has not seen."""
@@ -148,10 +191,6 @@ def _assemble(
         fold[split.score] = split.fold
     residual = mean - data.feh
     every = np.stack([member.predict(data.sequences) for member in members])
-    # the error of the mean of the members is below that of one member by their variance (Krogh & Vedelsby 1995);
-    # stars are seen by all members but one, so the variance is taken where it can be had, over the sample
-    agreement = float(np.mean(np.var(every, axis=0, ddof=1)) * (len(members) - 1) / len(members))
-    shrink = float(np.sqrt(max(1.0 - agreement / float(np.mean(residual**2)), 0.5)))
     stars = dataset.stars.iloc[dataset.sample]
     types = tuple(sorted(stars["type"].unique()))
     shape = data.sequences.shape_features()[:, : SHAPE_FEATURES.index("cos4")]
@@ -163,7 +202,7 @@ def _assemble(
         "cuts": dataset.notes["recipe"]["cuts"],
         "out_of_fold": score(data.feh, mean),
         "scores": _scores_by_group(stars, data.feh, mean),
-        "coverage": cross_coverage(data.sequences, residual, sigma, fold).to_dict("records"),
+        "coverage": shipped_coverage(data.sequences, data.feh, fold, unseen).to_dict("records"),
         "environment": environment(),
     }
     return Ensemble(
@@ -171,7 +210,7 @@ def _assemble(
         dataset.representations[representation],
         tuple(members),
         types,
-        Calibration.fit(data.sequences, residual, sigma, shrink=shrink),
+        Calibration.fit(data.sequences, residual, sigma, shrink=shrinking(every, residual)),
         np.stack([shape.min(axis=0), shape.max(axis=0)]),
         notes,
     )
@@ -190,8 +229,6 @@ def _scores_by_group(stars: pd.DataFrame, feh: FloatArray, mean: FloatArray) -> 
         for low, high in pairwise(edges):
             groups[f"{low:.{digits}f} < {column} <= {high:.{digits}f}"] = (values > low) & (values <= high)
     wanted = ("n", "r2", "rmse", "mae", "bias", "robust_sd")
-    return [
-        {"stars": name, **{key: score(feh[members], mean[members])[key] for key in wanted}}
-        for name, members in groups.items()
-        if members.any()
-    ]
+    table = pd.DataFrame({"source_id": stars["source_id"].to_numpy(), "feh_true": feh, "feh_pred": mean})
+    found = {name: scores_of(table[members]) for name, members in groups.items() if members.any()}
+    return [{"stars": name, **{key: scores[key] for key in wanted}} for name, scores in found.items()]

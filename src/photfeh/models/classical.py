@@ -62,6 +62,7 @@ class RidgeFourier(_Scaled):
         self.degree = degree
 
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
+        weight = weight / weight.mean()  # neither penalty nor sigma may depend on the scale of the weights
         scaled, target = self._standardise(X.shape_features(), y, weight)
         products = _products(scaled, self.degree)
         ridge = RidgeCV(alphas=np.logspace(-2, 4, 25)).fit(products, target, sample_weight=weight)

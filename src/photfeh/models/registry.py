@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from photfeh.core.errors import UnknownName
 from photfeh.models.parameters import check_parameters
+from photfeh.models.spaces import (
+    ATTENTION,
+    BOOSTING,
+    CIRCULAR,
+    CONVOLUTIONAL,
+    FOREST,
+    RECURRENT,
+    RIDGE,
+    SEQ2SEQ,
+    SVR,
+    Space,
+)
 
 if TYPE_CHECKING:
     from photfeh.models.base import Regressor
@@ -19,13 +31,17 @@ __all__ = ["MODELS", "Entry", "create_model", "list_models"]
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a model lives, its default parameters beyond those of its class, and what it is."""
+    """Where a model lives, its default parameters beyond those of its class, and what it is.
+
+    ``space``: what ``photfeh tune`` searches; empty: only with a space that is given.
+    """
 
     module: str
     class_name: str
     summary: str
     source: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    space: Space = field(default_factory=dict)
 
     def model_class(self) -> type[Regressor]:
         """Import the class (and with it torch or scikit-learn)."""
@@ -37,30 +53,49 @@ class Entry:
 _FOUNDING = "Monti & Muraveva 2024"
 MODELS: dict[str, Entry] = {
     "relation": Entry("relation", "RelationModel", "published linear relations, nothing trained", "Muraveva+ 2025"),
-    "ridge-fourier": Entry("classical", "RidgeFourier", "quadratic ridge on Fourier features", "Hoerl & Kennard 1970"),
-    "random-forest": Entry(
-        "classical", "RandomForest", "random forest on Fourier features", f"Breiman 2001; {_FOUNDING}"
+    "ridge-fourier": Entry(
+        "classical", "RidgeFourier", "quadratic ridge on Fourier features", "Hoerl & Kennard 1970", space=RIDGE
     ),
-    "svr": Entry("classical", "SupportVector", "support vectors on Fourier features", f"Smola 2004; {_FOUNDING}"),
+    "random-forest": Entry(
+        "classical", "RandomForest", "random forest on Fourier features", f"Breiman 2001; {_FOUNDING}", space=FOREST
+    ),
+    "svr": Entry(
+        "classical", "SupportVector", "support vectors on Fourier features", f"Smola 2004; {_FOUNDING}", space=SVR
+    ),
     "gradient-boosting": Entry(
-        "boosting", "GradientBoosting", "boosted regression trees on Fourier features", "Friedman 2001; Ke+ 2017"
+        "boosting", "GradientBoosting", "boosted regression trees on Fourier features", "Friedman 2001; Ke+ 2017",
+        space=BOOSTING,
     ),
     "minirocket": Entry("rocket", "MiniRocket", "ridge regression on 9,996 fixed convolutions", "Dempster+ 2021"),
-    "gru": Entry("recurrent", "GRU", "three GRU layers, 20/16/8 units", _FOUNDING),
-    "bigru": Entry("recurrent", "BiGRU", "three GRU layers in both directions, 20/16/16 units each", _FOUNDING),
-    "lstm": Entry("recurrent", "LSTM", "three LSTM layers, 20/16/8 units", _FOUNDING),
-    "bilstm": Entry("recurrent", "BiLSTM", "three LSTM layers in both directions, 20/16/16 units each", _FOUNDING),
-    "fcn": Entry("convolutional", "FCN", "three convolutions, average over the curve", "Wang+ 2017"),
-    "resnet": Entry("convolutional", "ResNet", "nine convolutions in three residual blocks", "Wang+ 2017"),
-    "inceptiontime": Entry(
-        "convolutional", "InceptionTime", "six inception modules with shortcuts", "Ismail Fawaz+ 2020"
+    "gru": Entry("recurrent", "GRU", "three GRU layers, 20/16/8 units", _FOUNDING, space=RECURRENT),
+    "bigru": Entry(
+        "recurrent", "BiGRU", "three GRU layers in both directions, 20/16/16 units each", _FOUNDING, space=RECURRENT
     ),
-    "convgru": Entry("mixed", "ConvGRU", "the convolutions of fcn, then GRU 8/4", _FOUNDING),
-    "convlstm": Entry("mixed", "ConvLSTM", "the convolutions of fcn, then LSTM 8/4", _FOUNDING),
-    "transformer": Entry("attention", "Transformer", "two attention layers that know the phase", "Vaswani+ 2017"),
-    "seq2seq": Entry("seq2seq", "Seq2Seq", "encoder-decoder that also draws the curve", "Sutskever+ 2014; Naul+ 2018"),
+    "lstm": Entry("recurrent", "LSTM", "three LSTM layers, 20/16/8 units", _FOUNDING, space=RECURRENT),
+    "bilstm": Entry(
+        "recurrent", "BiLSTM", "three LSTM layers in both directions, 20/16/16 units each", _FOUNDING, space=RECURRENT
+    ),
+    "fcn": Entry(
+        "convolutional", "FCN", "three convolutions, average over the curve", "Wang+ 2017", space=CONVOLUTIONAL
+    ),
+    "resnet": Entry(
+        "convolutional", "ResNet", "nine convolutions in three residual blocks", "Wang+ 2017", space=CONVOLUTIONAL
+    ),
+    "inceptiontime": Entry(
+        "convolutional", "InceptionTime", "six inception modules with shortcuts", "Ismail Fawaz+ 2020",
+        space=CONVOLUTIONAL,
+    ),
+    "convgru": Entry("mixed", "ConvGRU", "the convolutions of fcn, then GRU 8/4", _FOUNDING, space=CONVOLUTIONAL),
+    "convlstm": Entry("mixed", "ConvLSTM", "the convolutions of fcn, then LSTM 8/4", _FOUNDING, space=CONVOLUTIONAL),
+    "transformer": Entry(
+        "attention", "Transformer", "two attention layers that know the phase", "Vaswani+ 2017", space=ATTENTION
+    ),
+    "seq2seq": Entry(
+        "seq2seq", "Seq2Seq", "encoder-decoder that also draws the curve", "Sutskever+ 2014; Naul+ 2018", space=SEQ2SEQ
+    ),
     "circular": Entry(
-        "circular", "Circular", "circular convolutions on a ridge-Fourier curve; mean and sigma", "photfeh"
+        "circular", "Circular", "circular convolutions on a ridge-Fourier curve; mean and sigma", "photfeh",
+        space=CIRCULAR,
     ),
     "extreme-deconvolution": Entry(
         "deconvolution", "ExtremeDeconvolution", "mixtures of Gaussians that know each star's noise", "Bovy+ 2011"
@@ -69,7 +104,7 @@ MODELS: dict[str, Entry] = {
         "blend", "Blend", "mean of three circular networks", "Lakshminarayanan+ 2017", {"n_mixtures": 0}
     ),
     "blend": Entry("blend", "Blend", "mean of circular networks and extreme deconvolution", "photfeh"),
-}
+}  # fmt: skip
 """Every model by name."""
 
 

@@ -17,14 +17,15 @@ from photfeh.validation.comparison import Comparison
 
 __all__ = ["comparison_text", "founding_text", "write_comparison"]
 
-_TABLES = ("metrics", "pairs", "spline", "optimism", "external", "groups", "cost", "failures")
+_TABLES = ("metrics", "pairs", "chosen", "spline", "optimism", "external", "groups", "cost", "failures")
 
 
 def write_comparison(comparisons: Sequence[Comparison], folder: str | Path) -> Path:
     """Write report.html and, in a folder a data set, every table; return the path of the page.
 
     ``founding-<representation>`` comes as .txt, .csv, .tex and .html, and with ``-paper`` in its name for the paper
-    protocol beside a nested one; the others (metrics, pairs, ranks, spline, optimism, external, groups, cost) as .csv.
+    protocol beside a nested one; the others (metrics, pairs, ranks, chosen, spline, optimism, external, groups, cost)
+    as .csv.
     """
     folder = Path(folder)
     for one in comparisons:
@@ -33,10 +34,11 @@ def write_comparison(comparisons: Sequence[Comparison], folder: str | Path) -> P
         with naming(here):
             for suffix, founding in (("", one.founding), ("-paper", one.founding_paper)):
                 for kind, table in founding.items():
-                    _write_founding(table, here / f"founding-{kind}{suffix}")
+                    _write_founding(table, here / f"founding-{kind}{suffix}", one.caution)
             for name in _TABLES:
                 table = getattr(one, name)
                 if len(table):
+                    table = table.assign(note=one.caution) if one.caution else table
                     table.to_csv(here / f"{name}.csv", index=False)
             if one.ranks:
                 rank_table(one).to_csv(here / "ranks.csv", index=False)
@@ -67,8 +69,11 @@ def founding_text(table: pd.DataFrame) -> pd.DataFrame:
     return text
 
 
-def _write_founding(table: pd.DataFrame, path: Path) -> None:
+def _write_founding(table: pd.DataFrame, path: Path, note: str) -> None:
     text = founding_text(table)
+    if note:
+        for shown in (text, table := table.astype(object)):
+            shown.loc["note"] = note
     # not with_suffix: the name of a representation may hold a dot
     table.to_csv(f"{path}.csv")
     Path(f"{path}.txt").write_text(text.to_string() + "\n", encoding="utf-8")
@@ -80,8 +85,9 @@ def _write_founding(table: pd.DataFrame, path: Path) -> None:
 def comparison_text(one: Comparison, *, width: int = 160) -> str:
     """What a terminal is told of one data set: founding tables, ranking, optimism, who beats whom."""
     lines = [f"{one.name}: {one.n_stars} stars, {one.protocol} protocol, labels: {one.truth}"]
+    caution = f"; networks {one.caution}" if one.caution else ""
     for kind, table in one.founding.items():
-        lines += ["", f"Models on {kind}", founding_text(table).to_string(line_width=width)]
+        lines += ["", f"Models on {kind}{caution}", founding_text(table).to_string(line_width=width)]
         lines.append("ranking by validation rmse: " + ", ".join(one.ranking(kind)))
         if kind in one.ranks:
             ranks = one.ranks[kind]
@@ -89,6 +95,12 @@ def comparison_text(one: Comparison, *, width: int = 160) -> str:
                 f"average ranks over {ranks.n_blocks} folds: critical difference {ranks.critical_difference:.2f}, "
                 f"Friedman p = {ranks.p:.2g}"
             )
+    for row in one.chosen.itertuples():
+        lines.append(
+            f"best of {row.candidates} on {row.representation}, {row.model}: rmse {row.rmse:.4f}, corrected for having "
+            f"been chosen {row.corrected_rmse:.4f} ({row.corrected_low:.4f} to {row.corrected_high:.4f})"
+        )
+    lines += [f"no rank, {model} on {kind}: it {why}" for (model, kind), why in sorted(one.unranked.items())]
     for row in one.optimism.itertuples():
         lines.append(
             f"optimism of the paper protocol, {row.model} on {row.representation}: {row.optimism:+.4f} dex "

@@ -17,16 +17,20 @@ import pandas as pd
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.readers import read_stars
 from photfeh.samples.dataset import Dataset
+from photfeh.validation.budget import not_converged
 from photfeh.validation.groups import group_scores
 from photfeh.validation.merge import MergedRuns, merge_runs
 from photfeh.validation.metrics import metrics_table
 from photfeh.validation.pairs import (
+    Key,
     beside_external,
+    chosen_table,
     fold_rmse,
     keys_of,
     ladder,
     optimism,
     pair_table,
+    ranked,
     spline_table,
     squared_errors,
 )
@@ -38,8 +42,6 @@ __all__ = ["FOUNDING_METRICS", "Comparison", "compare", "founding_table"]
 FOUNDING_METRICS = ("r2", "wrmse", "wmae", "rmse", "mae")
 """Rows of the founding table (Monti & Muraveva 2024), in its order; r2, wrmse and wmae are weighted."""
 
-_REPEATS_LABELS = ("relation", "same-curve formula")
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
@@ -48,9 +50,12 @@ class Comparison:
     ``metrics``: :func:`photfeh.validation.metrics.metrics_table`. ``founding`` and ``ranks``: by representation.
     ``pairs``: two models on one representation; ``spline``: one model on two representations; ``optimism``: rmse of the
     nested minus that of the paper protocol; ``external``: predictions of others beside every model. Ratios are of rmse,
-    the first named over the second, with 95 % intervals of a paired bootstrap over stars. ``groups``: scores by bin of
-    [Fe/H], epochs, magnitude and by type. ``cost``: seconds beside rmse. ``made``: configuration and environment of
-    every run, in the order of ``folders``. Tables without input are empty.
+    the first named over the second, with 95 % intervals that know the scatter of training; those of ``external`` know
+    that of stars only. ``chosen``: the best model of each representation, corrected for having been chosen.
+    ``order``: every model on every representation, those that have a rank first, best first; ``unranked``: those that
+    have none, and why. ``groups``: scores by bin of [Fe/H], epochs, magnitude and by type. ``cost``: seconds beside
+    rmse. ``made``: configuration and environment of every run, in the order of ``folders``. Tables without input are
+    empty.
     """
 
     name: str
@@ -64,24 +69,32 @@ class Comparison:
     n_repeats: int
     out_of_fold: pd.DataFrame
     metrics: pd.DataFrame
+    order: tuple[Key, ...]
+    unranked: dict[Key, str]
     founding: dict[str, pd.DataFrame]
     founding_paper: dict[str, pd.DataFrame]
     ranks: dict[str, Ranks]
     pairs: pd.DataFrame
+    chosen: pd.DataFrame
     spline: pd.DataFrame
     optimism: pd.DataFrame
     external: pd.DataFrame
     external_name: str
+    external_feh: pd.Series
     groups: pd.DataFrame
     cost: pd.DataFrame
     failures: pd.DataFrame
     stars: pd.DataFrame | None
     dataset: Dataset | None
 
+    @property
+    def caution(self) -> str:
+        """What every table must say of the networks in these runs; empty where nothing is to be said."""
+        return next(filter(None, map(not_converged, self.made)), "")
+
     def ranking(self, representation: str) -> list[str]:
-        """Models on one representation, smallest rmse of the score part first; see :func:`founding_table`."""
-        places = self.founding[representation].loc["rank"].dropna()
-        return [str(name) for name in places.index.get_level_values(0)]
+        """Models on one representation that have a rank, the best first."""
+        return [model for model, kind in self.order if kind == representation and (model, kind) not in self.unranked]
 
 
 def compare(
@@ -95,8 +108,8 @@ def compare(
     """Compare the models of runs, one comparison a data set.
 
     Runs of one data set are merged. Where it has runs of both protocols the nested ones are compared, and the paper
-    ones tell the optimism. Where the labels are a formula of the same curve the model ``relation``, which repeats
-    them, is shown and not ranked.
+    ones tell the optimism. Models are ranked by rmse on the stars that all of them predict. One that failed in a whole
+    fold has no rank and enters no test; nor has the model ``relation`` where the labels are that very formula.
 
     Parameters
     ----------
@@ -108,7 +121,7 @@ def compare(
     external
         Predictions of others: a table with ``source_id`` and ``feh``, or the name of a column of ``datasets``.
     n_resamples, seed
-        Of the bootstrap.
+        Of the bootstrap behind ``chosen``.
 
     Raises
     ------
@@ -186,18 +199,20 @@ def _compare(
 ) -> Comparison:
     main, paper = groups[0], next((group for group in groups[1:] if group.protocol == "paper"), None)
     errors = squared_errors(main.out_of_fold)
-    metrics = _best_first(metrics_table(main.out_of_fold))
-    skip = _REPEATS_LABELS[0] if main.truth == _REPEATS_LABELS[1] else None
-    draws: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
+    order, unranked = ranked(main.out_of_fold, main.truth)
+    keys = [key for key in keys_of(errors) if key not in unranked]
+    metrics = _best_first(metrics_table(main.out_of_fold), order)
     representations = sorted(set(metrics["representation"]), key=ladder)
-    ranks, pairs = {}, []
+    ranks, pairs, chosen = {}, [], []
     for kind in representations:
-        keys = [key for key in keys_of(errors) if key[1] == kind and key[0] != skip]
-        blocks = fold_rmse(errors[keys].dropna())
-        if len(keys) > 1:
-            pairs.append(pair_table(errors[keys], **draws))
-        if len(keys) > 1 and len(blocks) > 1:
-            ranks[kind] = average_ranks(tuple(model for model, _ in keys), blocks)
+        here = [key for key in keys if key[1] == kind]
+        common = errors[here].dropna()
+        if len(here) > 1 and len(common):
+            pairs.append(pair_table(common))
+            chosen.append(chosen_table(common, here, n_resamples=n_resamples, seed=seed))
+            blocks = fold_rmse(common)
+            if blocks.shape[1] > 1:
+                ranks[kind] = average_ranks(tuple(model for model, _ in here), blocks)
     scored = main.out_of_fold[main.out_of_fold["part"] == "score"]
     runs = [run for group in groups for run in group.runs]
     return Comparison(
@@ -212,14 +227,18 @@ def _compare(
         n_repeats=int(scored["repeat"].nunique()),
         out_of_fold=main.out_of_fold,
         metrics=metrics,
-        founding={kind: founding_table(metrics, kind, unranked=skip) for kind in representations},
-        founding_paper={} if paper is None else _paper_tables(paper, skip),
+        order=tuple(order),
+        unranked=unranked,
+        founding={kind: founding_table(metrics, kind, _common_rmse(errors, keys, kind)) for kind in representations},
+        founding_paper={} if paper is None else _paper_tables(paper),
         ranks=ranks,
         pairs=pd.concat(pairs, ignore_index=True) if pairs else pd.DataFrame(),
-        spline=spline_table(errors, **draws),
-        optimism=pd.DataFrame() if paper is None else optimism(errors, squared_errors(paper.out_of_fold), **draws),
-        external=pd.DataFrame() if external is None else beside_external(scored, external, external_name, **draws),
+        chosen=pd.DataFrame(chosen),
+        spline=spline_table(errors),
+        optimism=pd.DataFrame() if paper is None else optimism(errors, squared_errors(paper.out_of_fold)),
+        external=pd.DataFrame() if external is None else beside_external(scored, external, external_name),
         external_name=external_name,
+        external_feh=pd.Series(dtype=np.float64) if external is None else external,
         groups=group_scores(scored, stars),
         cost=_cost(metrics, main.timings),
         failures=main.failures,
@@ -228,15 +247,20 @@ def _compare(
     )  # fmt: skip
 
 
-def founding_table(metrics: pd.DataFrame, representation: str, *, unranked: str | None = None) -> pd.DataFrame:
+def _common_rmse(errors: pd.DataFrame, keys: Sequence[Key], kind: str) -> pd.Series:
+    """Rmse of the models on one representation, on the stars that all of them predict; by model."""
+    here = [key for key in keys if key[1] == kind]
+    return errors[here].dropna().mean().pow(0.5).droplevel("representation")
+
+
+def founding_table(metrics: pd.DataFrame, representation: str, rmse: pd.Series) -> pd.DataFrame:
     """The table of the founding work: models in columns, each with training and validation; metrics in rows.
 
-    Validation is the scored part. The last row is the rank by validation rmse; ``unranked`` names a model that has
-    none.
+    Validation is the scored part. The last row is the rank by ``rmse``, that of each model on the stars that all of
+    them predict; a model that is not in it has none.
     """
     rows = metrics[metrics["representation"] == representation]
     parts = {kind: rows[rows["part"] == part].set_index("model") for kind, part in _COLUMNS.items()}
-    rmse = parts["validation"]["rmse"].drop(unranked or [], errors="ignore")
     ranks = rmse.rank(method="min")
     names = sorted(parts["validation"].index, key=lambda name: (ranks.get(name, np.inf), name))
     columns = {}
@@ -254,19 +278,23 @@ def _value(table: pd.DataFrame, model: str, metric: str) -> float:
     return float(table.at[model, metric]) if model in table.index else np.nan  # type: ignore[arg-type]
 
 
-def _paper_tables(paper: MergedRuns, unranked: str | None) -> dict[str, pd.DataFrame]:
-    metrics = metrics_table(paper.out_of_fold)
+def _paper_tables(paper: MergedRuns) -> dict[str, pd.DataFrame]:
+    metrics, errors = metrics_table(paper.out_of_fold), squared_errors(paper.out_of_fold)
+    order, unranked = ranked(paper.out_of_fold, paper.truth)
+    keys = [key for key in order if key not in unranked]
     kinds = sorted(set(metrics["representation"]), key=ladder)
-    return {kind: founding_table(metrics, kind, unranked=unranked) for kind in kinds}
+    return {kind: founding_table(metrics, kind, _common_rmse(errors, keys, kind)) for kind in kinds}
 
 
-def _best_first(metrics: pd.DataFrame) -> pd.DataFrame:
-    order = {"score": 0, "tune": 1, "train": 2}
-    place = metrics["part"].map(order)
+def _best_first(metrics: pd.DataFrame, order: Sequence[Key]) -> pd.DataFrame:
+    """Rows by part, then in the order of the models."""
+    parts = {"score": 0, "tune": 1, "train": 2}
+    keys = zip(metrics["model"], metrics["representation"], strict=True)
+    places = {key: place for place, key in enumerate(order)}
     return (
-        metrics.assign(place=place)
-        .sort_values(["place", "rmse", "model", "representation"], ignore_index=True)
-        .drop(columns="place")
+        metrics.assign(part_place=metrics["part"].map(parts), place=[places[key] for key in keys])
+        .sort_values(["part_place", "place"], ignore_index=True)
+        .drop(columns=["part_place", "place"])
     )
 
 

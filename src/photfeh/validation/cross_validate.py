@@ -12,12 +12,15 @@ import pandas as pd
 from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.outputs import keep_inputs, own_folder
-from photfeh.models.registry import create_model
+from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.weights import check_weighting
+from photfeh.validation.budget import Budget, check_budget, with_budget
 from photfeh.validation.fitting import Labelled, Task, fit_key, run_tasks
+from photfeh.validation.pairs import TUNED
 from photfeh.validation.run import Part, Run, RunWriter
 from photfeh.validation.splits import Protocol, Split, check_fraction, make_splits, thinned
+from photfeh.validation.tuning.nested import NestedSearch, needs_optuna
 
 __all__ = ["learning_curve", "validate"]
 
@@ -37,6 +40,8 @@ def validate(
     params: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int = 0,
     train_fraction: float = 1.0,
+    budget: Budget = None,
+    tune: int = 0,
     jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -59,6 +64,13 @@ def validate(
         Model name -> parameters that override the defaults.
     train_fraction
         Use a random part of the stars outside the scored fold; see :func:`learning_curve`.
+    budget
+        Epochs of networks whose parameters do not name any: a number; ``auto``, until the tune error stops falling (see
+        :mod:`photfeh.validation.budget`); ``quick``, a look that every table calls not converged; None, the default of
+        each model.
+    tune
+        Trials of a search for the parameters within the training stars of each fold (nested: the scored stars stay
+        unseen). Every model that has a search space is run twice, as it is and as ``NAME-tuned``.
     jobs
         Processes that fit at the same time, each with its share of the processors. Small networks gain most: one fit
         keeps no more than one core busy.
@@ -80,29 +92,44 @@ def validate(
     params = params or {}
     keep_inputs(output, (dataset.folder,), beside=False)
     _check_settings(models, representations, params, weighting, jobs)
+    check_budget(budget)
     kinds = {name: dataset.representation(name).to_dict() for name in representations}
     pairs = _readable_pairs(models, representations, params)
+    searched = _searched(models, tune)
+    runs = [(name, name, kind) for name, kind in pairs]
+    runs += [(f"{name}{TUNED}", name, kind) for name, kind in pairs if name in searched]
     sample = dataset.stars.iloc[dataset.sample]
     splits = [thinned(split, train_fraction, seed) for split in _splits(sample, folds, repeats, protocol, seed)]
     recipe = {
         "dataset": {"stars_sha256": dataset.notes["stars_sha256"], "n_sample": len(sample), "truth": dataset.truth},
-        "models": {name: create_model(name, **params.get(name, {})).get_params() for name in models},
+        "models": {
+            name: create_model(name, **with_budget(name, params.get(name, {}), budget)).get_params() for name in models
+        },
         "representations": kinds,
         "validation": {
             "folds": folds, "repeats": repeats, "protocol": protocol, "weighting": weighting, "seed": seed,
-            "train_fraction": train_fraction if train_fraction < 1.0 else None, "splits_sha256": fingerprint(splits),
+            "train_fraction": train_fraction if train_fraction < 1.0 else None, "budget": budget,
+            "splits_sha256": fingerprint(splits),
         },
     }  # fmt: skip
     chosen = {name: params.get(name, {}) for name in models}
+    recipe["models"] |= {f"{name}{TUNED}": recipe["models"][name] | {"trials": tune} for name in searched}
     contents = {kind: Labelled.of(dataset, kind).content for kind in {kind for _, kind in pairs}}
     with RunWriter(output, recipe, overwrite=overwrite) as writer:
-        tasks, count = [], len(pairs) * len(splits)
-        for name, kind in pairs:
+        tasks, count = [], len(runs) * len(splits)
+        for label, name, kind in runs:
+            choose = NestedSearch(tune, weighting) if label != name else None
             for split in splits:
-                part, own = Part(name, kind, split.repeat, split.fold), seed + 1000 * split.repeat + split.fold
-                key = fit_key(part.name, name, chosen[name], contents[kind], split, weighting=weighting, seed=own)
+                part, own = Part(label, kind, split.repeat, split.fold), seed + 1000 * split.repeat + split.fold
+                key = fit_key(
+                    part.name, name, chosen[name], contents[kind], split, weighting=weighting, seed=own, budget=budget,
+                    made_by=None if choose is None else (choose, MODELS[name].space),
+                )  # fmt: skip
                 if not writer.done(key, part):
-                    task = Task(writer.parts, key, part, chosen[name], contents[kind], split, weighting, own)
+                    content = contents[kind]
+                    task = Task(
+                        writer.parts, key, part, name, chosen[name], content, split, weighting, own, budget, choose
+                    )
                     tasks.append(task)
         for done, part in enumerate(run_tasks(dataset, tasks, jobs), count - len(tasks) + 1):
             if progress is not None:
@@ -178,6 +205,18 @@ def _check_settings(
     check_weighting(weighting)
     if jobs < 1:
         raise BadInput(f"jobs must be at least 1, found {jobs}.")
+
+
+def _searched(models: Sequence[str], trials: int) -> list[str]:
+    """The models whose parameters are to be searched."""
+    if trials < 0:
+        raise BadInput(f"the number of trials of a search must not be negative, found {trials}.")
+    found = [name for name in models if MODELS[name].space] if trials else []
+    if trials and not found:
+        raise BadInput(f"none of {', '.join(models)} has a search space; leave --tune out.")
+    if trials:
+        needs_optuna()
+    return found
 
 
 def _readable_pairs(

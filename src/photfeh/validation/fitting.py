@@ -25,6 +25,7 @@ from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import Sequences
 from photfeh.samples.weights import DensityWeights, evaluation_weights
+from photfeh.validation.budget import FIRST, GAIN, LAST, Budget, to_the_end, with_budget
 from photfeh.validation.run import Part, write_failure, write_fit
 from photfeh.validation.splits import Split
 
@@ -69,22 +70,41 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Fitted:
-    """One fitted model with the weights it used (train rows first fitted, tune rows evaluated) and its cost."""
+    """One fitted model with the weights it used (train rows first fitted, tune rows evaluated), history and cost."""
 
     model: Regressor
     train: IntArray
     tune: IntArray
     weight: FloatArray
     seconds: float
+    history: pd.DataFrame
 
 
 def fit_key(
-    label: str, name: str, params: Mapping[str, Any], content: str, split: Split, *, weighting: str, seed: int
+    label: str,
+    name: str,
+    params: Mapping[str, Any],
+    content: str,
+    split: Split,
+    *,
+    weighting: str,
+    seed: int,
+    budget: Budget = None,
+    made_by: object = None,
 ) -> Key:
-    """What :func:`fit_split` makes, named by everything that it depends on; ``content`` is that of the data."""
-    model = _fresh(name, params, seed)
+    """What :func:`fit_split` makes, named by everything that it depends on; ``content`` is that of the data.
+
+    ``made_by``: what else was done before the fit, such as a search for its parameters.
+    """
+    model = _fresh(name, with_budget(name, params, budget), seed)
     parts = (split.train, split.tune, split.score)
-    return Key(label, fingerprint(type(model), model.get_params(), content, parts, weighting, seed))
+    rule = (FIRST, LAST, GAIN) if _is_open(model, params, budget) else None
+    return Key(label, fingerprint(type(model), model.get_params(), content, parts, weighting, seed, rule, made_by))
+
+
+def _is_open(model: Regressor, params: Mapping[str, Any], budget: Budget) -> bool:
+    """Whether the length of the training is to be found."""
+    return isinstance(model, Network) and budget == "auto" and "epochs" not in params
 
 
 def _fresh(name: str, params: Mapping[str, Any], seed: int) -> Regressor:
@@ -103,48 +123,68 @@ def fit_split(
     *,
     weighting: str = "density",
     seed: int = 0,
-    checkpoint: Path | None = None,
+    budget: Budget = None,
+    workspace: Path | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Fitted:
     """One fresh model fitted on one split; nothing of the scored part is touched.
 
-    Networks stop on the tune part; the other models, which need none, train on train and tune together.
+    Networks stop on the tune part; the other models, which need none, train on train and tune together. ``workspace``
+    is a folder for checkpoints: a call that was cut off goes on from them.
     """
-    model = _fresh(name, params, seed)
+    model = _fresh(name, with_budget(name, params, budget), seed)
     network = isinstance(model, Network)
     train = split.train if network else np.union1d(split.train, np.setdiff1d(split.tune, split.score))
     tune = split.tune if network else np.zeros(0, np.int64)
     density = DensityWeights(weighting).fit(data.feh[train], data.feh_error[train])
     weight = density(data.feh, data.feh_error)
     started = time.perf_counter()
+    known = (data.sequences[train], data.feh[train], weight[train])
+    history = pd.DataFrame()
     if isinstance(model, Network):
-        model.track(checkpoint=checkpoint, on_epoch=on_epoch)
-        model.fit(
-            data.sequences[train],
-            data.feh[train],
-            weight[train],
-            tune=(data.sequences[tune], data.feh[tune], weight[tune]),
-        )
+        held = (data.sequences[tune], data.feh[tune], weight[tune])
+
+        def fit(one: Network, checkpoint: str) -> Network:
+            one.track(checkpoint=None if workspace is None else workspace / checkpoint, on_epoch=on_epoch)
+            one.fit(*known, tune=held)
+            return one
+
+        if _is_open(model, params, budget):
+            # tune_rmse is in units of the weighted scatter of the training labels
+            middle = np.average(data.feh[train], weights=weight[train])
+            unit = np.sqrt(np.average((data.feh[train] - middle) ** 2, weights=weight[train]))
+            scatter = float(np.std(data.feh[tune]) / max(unit, 1e-9))
+            model, history = to_the_end(model, fit, scatter, workspace)
+        else:
+            history = pd.DataFrame(fit(model, "checkpoint").history_)
     else:
-        model.fit(data.sequences[train], data.feh[train], weight[train])
-    return Fitted(model, train, tune, weight, time.perf_counter() - started)
+        model.fit(*known)
+    return Fitted(model, train, tune, weight, time.perf_counter() - started, history)
+
+
+Chooser = Callable[["Task", Labelled, IntArray, Path], tuple[dict[str, Any], dict[str, Any]]]
+"""Parameters for a task, and what is to be noted of them; from the data, the rows that it may look at, a folder."""
 
 
 @dataclass(frozen=True)
 class Task:
     """One fit that is still to be made, with all that a process of its own must know.
 
-    ``content`` is the fingerprint of the data that the fit was planned on.
+    ``name`` is that of the model in the registry. ``content`` is the fingerprint of the data that the fit was planned
+    on. ``choose`` finds the parameters first, from the training stars alone: see :data:`Chooser`.
     """
 
     parts: Parts
     key: Key
     part: Part
+    name: str
     params: Mapping[str, Any]
     content: str
     split: Split
     weighting: str
     seed: int
+    budget: Budget = None
+    choose: Chooser | None = None
 
 
 def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Part]:
@@ -202,19 +242,24 @@ def _labelled(folder: str, task: Task) -> Labelled:
 def _run_part(folder: str, task: Task) -> None:
     part, split = task.part, task.split
     data = _labelled(folder, task)
+    params, noted = dict(task.params), dict[str, Any]()
+    started = time.perf_counter()
     try:
+        if task.choose is not None:
+            rows = np.setdiff1d(np.union1d(split.train, split.tune), split.score)
+            params, noted = task.choose(task, data, rows, task.parts.workspace(task.key) / "study")
+        choosing = time.perf_counter() - started
         fitted = fit_split(
-            part.model, task.params, data, split, weighting=task.weighting, seed=task.seed,
-            checkpoint=task.parts.workspace(task.key) / "checkpoint",
+            task.name, params, data, split, weighting=task.weighting, seed=task.seed,
+            budget=task.budget, workspace=task.parts.workspace(task.key),
         )  # fmt: skip
         started = time.perf_counter()
         table = _predictions(part, fitted, data, split)
-        history = pd.DataFrame(getattr(fitted.model, "history_", []))
-        seconds = (fitted.seconds, time.perf_counter() - started)
+        seconds = (choosing + fitted.seconds, time.perf_counter() - started)
     except FIT_ERRORS as error:
         write_failure(task.parts, task.key, error)
         return
-    write_fit(task.parts, task.key, part, table, history, seconds, fitted.model.notes_)
+    write_fit(task.parts, task.key, part, table, fitted.history, seconds, fitted.model.notes_ | noted)
 
 
 def _predictions(part: Part, fitted: Fitted, data: Labelled, split: Split) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from photfeh.validation.metrics import score
 
-__all__ = ["group_scores"]
+__all__ = ["group_scores", "scores_of"]
 
 Members = dict[str, pd.Series]
 
@@ -50,11 +50,16 @@ def group_scores(scored: pd.DataFrame, stars: pd.DataFrame | None = None) -> pd.
             chosen = scored[scored["source_id"].isin(inside.index[inside])]
             for (model, representation), part in chosen.groupby(["model", "representation"]):
                 row = {"property": name, "group": group, "model": model, "representation": representation}
-                found = score(part["feh_true"], part["feh_pred"], part["weight"])
-                if part["source_id"].nunique() < 2:
-                    found["r2"] = np.nan  # one star has no spread to explain
-                rows.append(row | found)
+                rows.append(row | scores_of(part))
     return pd.DataFrame(rows)
+
+
+def scores_of(rows: pd.DataFrame) -> dict[str, float]:
+    """Metrics of one group of stars: columns ``source_id``, ``feh_true``, ``feh_pred``, optional ``weight``."""
+    found = score(rows["feh_true"], rows["feh_pred"], rows.get("weight"))
+    if rows["source_id"].nunique() < 2:
+        found["r2"] = np.nan  # one star has no spread to explain
+    return found
 
 
 def _steps(feh: pd.Series) -> Members:

@@ -22,6 +22,7 @@ from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadFile, BadInput, FitFailed
 from photfeh.core.files import digest_of, read_json, read_sealed, write_json, write_sealed, write_text, written
 from photfeh.core.fingerprint import fingerprint
+from photfeh.validation.budget import budget_table, not_converged
 from photfeh.validation.metrics import metrics_table
 
 __all__ = ["Part", "Run", "RunWriter", "environment", "seal_run", "write_failure", "write_fit"]
@@ -87,6 +88,22 @@ class Run:
             folder / _FINISHED, what="a run", number=_FORMAT, remedy="validate again into another folder"
         )
         return cls(folder, *(_content(folder / name, mark.get("files")) for name in _FILES))
+
+    @property
+    def budgets(self) -> pd.DataFrame:
+        """Tune error of every cycle of networks trained to their end; see :func:`~photfeh.validation.budget_table`."""
+        return budget_table(self.history)
+
+    @property
+    def tuned(self) -> pd.DataFrame:
+        """Parameters that searches inside the folds have chosen, with their cost, a row a fold; may be empty."""
+        path = self.folder / "tuned.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+    @property
+    def caution(self) -> str:
+        """What every table must say of these networks; empty where nothing is to be said."""
+        return not_converged(self.config)
 
     @property
     def score(self) -> pd.DataFrame:
@@ -175,14 +192,18 @@ class RunWriter:
         tables = {name: [pd.read_parquet(path / f"{name}.parquet") for path in good] for name in _TABLES}
         out_of_fold = pd.concat(tables["out_of_fold"], ignore_index=True)
         history = pd.concat([t for t in tables["history"] if len(t)] or tables["history"][:1], ignore_index=True)
+        metrics = metrics_table(out_of_fold)
+        if not_converged(self._config):
+            metrics["note"] = not_converged(self._config)
         timings = pd.DataFrame([read_json(path / "fit.json")["timing"] for path in good])
         with written(self.folder / "history.parquet") as path:
             history.to_parquet(path)
         with written(self.folder / "out_of_fold.parquet") as path:
             out_of_fold.to_parquet(path, compression="zstd")
-        for name, table in (("timings", timings), ("metrics", metrics_table(out_of_fold)), ("failures", failures)):
+        for name, table in (("timings", timings), ("metrics", metrics), ("failures", failures)):
             write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
         write_json(self.folder / "environment.json", environment())
+        _write_tuned(self.folder / "tuned.csv", good)
         self.parts.finish(self._asked, len(self._asked) - self._reused)
         seal_run(self.folder, [path.name for path in good])
         return Run.open(self.folder)
@@ -202,6 +223,21 @@ class RunWriter:
                 rows.append(vars(part) | {"reason": said["reason"]})
                 write_text(told / f"{part.name}.txt", said["traceback"])
         return pd.DataFrame(rows, columns=["model", "representation", "repeat", "fold", "reason"])
+
+
+def _write_tuned(path: Path, parts: list[Path]) -> None:
+    """What searches inside the folds have chosen, a row a fold; no file where none was made."""
+    rows = []
+    for part in parts:
+        fit = read_json(part / "fit.json")
+        if "tuned" in fit["notes"]:
+            notes = fit["notes"]
+            named = {name: fit["timing"][name] for name in ("model", "representation", "repeat", "fold")}
+            cost = {"rmse_within": notes["tuning_rmse"], "cpu_minutes": notes["tuning_cpu_minutes"]}
+            rows.append(named | cost | {name: json.dumps(value) for name, value in notes["tuned"].items()})
+    path.unlink(missing_ok=True)
+    if rows:
+        write_text(path, pd.DataFrame(rows).to_csv(index=False))
 
 
 def seal_run(folder: Path, parts: list[str]) -> None:

@@ -12,15 +12,15 @@ from photfeh.core.errors import BadInput
 from photfeh.core.types import FloatArray
 
 __all__ = [
+    "Chosen",
+    "Paired",
     "Ranks",
     "Resampled",
     "average_ranks",
-    "bootstrap_rmse",
+    "best_of_many",
+    "compare_blocks",
     "corrected_resampled_t",
-    "critical_difference",
     "holm",
-    "intervals",
-    "paired_bootstrap",
 ]
 
 
@@ -28,87 +28,91 @@ RESAMPLES = 2000
 LEVEL = 0.95
 
 
-def bootstrap_rmse(squares: npt.ArrayLike, *, n_resamples: int = RESAMPLES, seed: int = 0) -> FloatArray:
-    """Rmse of M models on the same resampled stars, shape (n_resamples, M).
-
-    Stars are drawn with replacement, and every model is scored on the same draw, so that what is hard about a star
-    cancels in a ratio (paired bootstrap; Efron & Tibshirani 1993).
-
-    Parameters
-    ----------
-    squares : (N, M) array_like
-        Squared error of each star [dex^2]; mean over its repeats. No NaN.
-    n_resamples, seed
-        Equal seeds draw equal stars.
-
-    Raises
-    ------
-    BadInput
-        if there is no star, or a value is not finite.
-    """
-    rows = np.ascontiguousarray(np.atleast_2d(np.asarray(squares, np.float64).T))
-    n = rows.shape[1]
-    if not n or not np.isfinite(rows).all():
-        raise BadInput("a bootstrap over stars needs at least one star and a finite error of each model for each star.")
-    rng = np.random.default_rng(seed)
-    found = np.empty((n_resamples, len(rows)))
-    for row in found:
-        # a sum along each row, not BLAS: the value of a model must not depend on its neighbours
-        row[:] = (rows * np.bincount(rng.integers(n, size=n), minlength=n)).sum(axis=1) / n
-    return np.sqrt(found)
-
-
 @dataclass(frozen=True)
 class Resampled:
-    """A number with the interval that a bootstrap gives it."""
+    """A number with its interval."""
 
     value: float
     low: float
     high: float
 
 
-def paired_bootstrap(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
-    *,
-    n_resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> tuple[Resampled, Resampled]:
-    """Ratio and difference of two rmse, ``first`` over and minus ``second``, with central percentile intervals.
-
-    Parameters
-    ----------
-    first, second : (N,) array_like
-        Squared errors of the same stars in the same order [dex^2].
-    level : float
-        Probability inside the interval.
-
-    Returns
-    -------
-    ratio, difference : Resampled
-        Without unit; [dex].
-    """
-    squares = np.column_stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
-    return intervals(squares, bootstrap_rmse(squares, n_resamples=n_resamples, seed=seed), 0, 1, level=level)
-
-
-def intervals(
-    squares: FloatArray, resampled: FloatArray, first: int, second: int, *, level: float = LEVEL
-) -> tuple[Resampled, Resampled]:
-    """Ratio and difference of the rmse of two columns, given the result of :func:`bootstrap_rmse`."""
-    a, b = np.sqrt(squares[:, first].mean()), np.sqrt(squares[:, second].mean())
-    draws_a, draws_b = resampled[:, first], resampled[:, second]
-    edges = [(1 - level) / 2, (1 + level) / 2]
-    ratio = np.quantile(_ratio(draws_a, draws_b), edges)
-    difference = np.quantile(draws_a - draws_b, edges)
-    value = float(_ratio(np.array([a]), np.array([b]))[0])
-    return Resampled(value, *map(float, ratio)), Resampled(float(a - b), *map(float, difference))
-
-
 def _ratio(a: FloatArray, b: FloatArray) -> FloatArray:
     """Quotient; two equal numbers, also two zeros, have the ratio 1."""
     return np.where(a == b, 1.0, a / np.where(b > 0, b, np.nan))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models on the same blocks of stars: ratio and difference of their rmse with intervals, statistic and p."""
+
+    ratio: Resampled
+    difference: Resampled
+    t: float
+    p: float
+
+
+def compare_blocks(
+    first: npt.ArrayLike, second: npt.ArrayLike, stars: npt.ArrayLike, test_over_train: float, *, level: float = LEVEL
+) -> Paired:
+    """Rmse of two models over all blocks, with intervals that know the scatter of stars and of training.
+
+    A block is the scored fold of one repeat; or, where two given sets of predictions are judged and not the models that
+    made them, a single star, with ``test_over_train`` 0: then the interval knows the scatter of stars only. ln(ratio)
+    and the difference are linear in the mean squares of the blocks to first order, and the variance of the terms of
+    these sums is that of the corrected resampled t-test (:func:`corrected_resampled_t`): it holds what changes from one
+    group of stars, training set and seed to the next.
+    The test is that of ln(ratio), so that p < 1 - level exactly where the interval of the ratio leaves out 1.
+
+    Parameters
+    ----------
+    first, second : (J,) array_like
+        Mean squared error of each block [dex^2].
+    stars : (J,) array_like
+        Number of stars of each block.
+    test_over_train : float
+        Scored stars over fitted stars, 1 / (k - 1) for k folds.
+
+    Returns
+    -------
+    Paired
+        Ends of intervals, t and p are NaN for a single block.
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    n = np.asarray(stars, np.float64)
+    share = len(n) * n / n.sum()
+    rmse_a, rmse_b = np.sqrt(np.mean(share * a)), np.sqrt(np.mean(share * b))
+    ratio, difference = float(_ratio(rmse_a, rmse_b)), float(rmse_a - rmse_b)
+    if len(n) < 2 or not np.isfinite(ratio):
+        unknown = (np.nan, np.nan)
+        return Paired(Resampled(ratio, *unknown), Resampled(difference, *unknown), *unknown)
+    scale = max(rmse_a + rmse_b, 1e-300)
+    terms = share * 0.5 * (a / max(rmse_a**2, 1e-300) - b / max(rmse_b**2, 1e-300))
+    width = float(stats.t.ppf((1 + level) / 2, len(n) - 1))
+    reach = width * _corrected_error(terms, test_over_train)
+    around = width * _corrected_error(share * (a - b) / scale, test_over_train)
+    log_ratio = float(np.log(ratio)) if ratio > 0 else -np.inf
+    t, p = _t_test(log_ratio, reach / width, len(n))
+    return Paired(
+        Resampled(ratio, ratio * float(np.exp(-reach)), ratio * float(np.exp(reach))),
+        Resampled(difference, difference - around, difference + around),
+        t,
+        p,
+    )
+
+
+def _corrected_error(terms: FloatArray, test_over_train: float) -> float:
+    """Standard error of the mean of J terms that share training stars: sqrt((1/J + n_test/n_train) var)."""
+    spread = float(terms.std(ddof=1))
+    # what rounding leaves of terms that are all equal is no scatter
+    return spread * np.sqrt(1 / len(terms) + test_over_train) if spread > 1e-12 * (1 + np.abs(terms).max()) else 0.0
+
+
+def _t_test(value: float, error: float, n: int) -> tuple[float, float]:
+    """Statistic and two-sided probability with n - 1 degrees of freedom."""
+    if error == 0:
+        return (0.0, 1.0) if abs(value) < 1e-12 else (float(np.copysign(np.inf, value)), 0.0)
+    return value / error, float(2 * stats.t.sf(abs(value / error), n - 1))
 
 
 def corrected_resampled_t(differences: npt.ArrayLike, test_over_train: float) -> tuple[float, float]:
@@ -133,11 +137,7 @@ def corrected_resampled_t(differences: npt.ArrayLike, test_over_train: float) ->
     d = np.asarray(differences, np.float64)
     if len(d) < 2:
         return np.nan, np.nan
-    mean, variance = float(d.mean()), float(d.var(ddof=1)) * (1 / len(d) + test_over_train)
-    if variance == 0:
-        return (0.0, 1.0) if mean == 0 else (float(np.copysign(np.inf, mean)), 0.0)
-    t = mean / np.sqrt(variance)
-    return float(t), float(2 * stats.t.sf(abs(t), len(d) - 1))
+    return _t_test(float(d.mean()), _corrected_error(d, test_over_train), len(d))
 
 
 def holm(p: npt.ArrayLike) -> FloatArray:
@@ -152,11 +152,57 @@ def holm(p: npt.ArrayLike) -> FloatArray:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The best of several models: its column, its rmse as it stands, and what it would be had it not been chosen."""
+
+    best: int
+    apparent: float
+    corrected: Resampled
+
+
+def best_of_many(
+    squares: npt.ArrayLike, *, n_resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> Chosen:
+    """Rmse of the best of M models, corrected for its having been chosen by that very rmse.
+
+    The best of many is partly the luckiest. Stars are drawn with replacement, the model with the smallest rmse on the
+    drawn stars is scored on those that were not drawn, again and again (bootstrap bias corrected cross-validation:
+    Tsamardinos, Greasidou & Borboudakis 2018, Machine Learning 107, 1895).
+
+    Parameters
+    ----------
+    squares : (N, M) array_like
+        Squared error of each star [dex^2], averaged over repeats.
+
+    Raises
+    ------
+    BadInput
+        for fewer than two stars, or a value that is not finite.
+    """
+    values = np.asarray(squares, np.float64)
+    if values.ndim != 2 or len(values) < 2 or not np.isfinite(values).all():
+        raise BadInput("choosing the best model needs two stars and a finite error of each model for each star.")
+    rng, n = np.random.default_rng(seed), len(values)
+    means = []
+    for _ in range(n_resamples):
+        drawn = np.bincount(rng.integers(n, size=n), minlength=n)
+        out = drawn == 0
+        if out.any():
+            means.append(values[out, int(np.argmin(drawn @ values))].mean())
+    apparent = values.mean(axis=0)
+    best = int(np.argmin(apparent))
+    low, high = np.sqrt(np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
+    return Chosen(
+        best, float(np.sqrt(apparent[best])), Resampled(float(np.sqrt(np.mean(means))), float(low), float(high))
+    )
+
+
+@dataclass(frozen=True)
 class Ranks:
     """Average ranks of k models over N blocks (1 = best), and whether they differ at all.
 
-    ``p`` belongs to the hypothesis that all models are equal (Friedman 1937). Two models whose average ranks differ
-    by less than ``critical_difference`` cannot be told apart (Nemenyi 1963).
+    ``p`` belongs to the hypothesis that all models are equal (Friedman 1937). Two models whose average ranks differ by
+    no more than ``critical_difference`` cannot be told apart (Nemenyi 1963).
     """
 
     names: tuple[str, ...]
@@ -167,14 +213,23 @@ class Ranks:
     critical_difference: float
 
 
-def average_ranks(names: tuple[str, ...], scores: npt.ArrayLike, *, alpha: float = 0.05) -> Ranks:
-    """Friedman's test and Nemenyi's critical difference (Demsar 2006, JMLR 7, 1, section 3.2.2).
+def average_ranks(
+    names: tuple[str, ...], scores: npt.ArrayLike, *, alpha: float = 0.05, n_permutations: int = 9999, seed: int = 0
+) -> Ranks:
+    """Friedman's test and Nemenyi's critical difference (Demsar 2006, JMLR 7, 1, section 3.2.2), by permutation.
+
+    Blocks are few, one a fold, and there the published approximations raise too many false alarms. So both come from
+    the ranks themselves, permuted within blocks: ``p`` is the share of permutations with a statistic at least as large,
+    the critical difference is exceeded by any pair of equal models with a probability of ``alpha`` at most.
+
+    Repeats score the same stars again, with models that share most of their training stars. They make the average ranks
+    steadier, but they are no further blocks: ranks are averaged over repeats, and judged as one repeat would be.
 
     Parameters
     ----------
     names : k names
-    scores : (N, k) array_like
-        Error of each model on each block (fold of a repeat, or data set); less is better. Ties share their rank.
+    scores : (N, k) or (R, N, k) array_like
+        Error of each model on each block, in R repeats; less is better. Ties share their rank.
     alpha : float
         Significance of the critical difference.
 
@@ -184,28 +239,26 @@ def average_ranks(names: tuple[str, ...], scores: npt.ArrayLike, *, alpha: float
         for fewer than two models or blocks, or scores that are not finite.
     """
     values = np.asarray(scores, np.float64)
-    if values.ndim != 2 or values.shape[1] != len(names) or min(values.shape) < 2 or not np.isfinite(values).all():
+    values = values[None] if values.ndim == 2 else values
+    known = values.ndim == 3 and values.shape[2] == len(names) and min(values.shape[1:]) >= 2
+    if not known or not np.isfinite(values).all():
         raise BadInput(f"ranks need finite scores of 2 blocks and 2 models at least; found shape {values.shape}.")
-    n, k = values.shape
-    ranks = stats.rankdata(values, axis=1)
+    _, n, k = values.shape
+    ranks = stats.rankdata(values, axis=2)
     # the form with ties (Conover 1999, section 5.8); without ties it is Demsar's chi^2_F
-    spread = float((ranks**2).sum() - n * k * (k + 1) ** 2 / 4)
-    between = float(((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum())
-    statistic = (k - 1) * between / spread if spread > 0 else 0.0
+    spread = float((ranks[0] ** 2).sum() - n * k * (k + 1) ** 2 / 4)
+    rng = np.random.default_rng(seed)
+    sums = np.zeros((n_permutations, k))
+    for row in ranks[0]:
+        sums += rng.permuted(np.tile(row, (n_permutations, 1)), axis=1)
+    average = ranks.mean(axis=(0, 1))
+    between, observed = (((s - n * (k + 1) / 2) ** 2).sum(axis=-1) for s in (sums, n * average))
+    ranges = np.ptp(sums, axis=1) / n
     return Ranks(
         tuple(names),
-        tuple(map(float, ranks.mean(axis=0))),
+        tuple(map(float, average)),
         n,
-        statistic,
-        float(stats.chi2.sf(statistic, k - 1)),
-        critical_difference(k, n, alpha=alpha),
+        float((k - 1) * observed / spread) if spread > 0 else 0.0,
+        float((1 + np.sum(between >= observed - 1e-9)) / (1 + n_permutations)),
+        float(np.quantile(ranges, 1 - alpha, method="inverted_cdf")),
     )
-
-
-def critical_difference(k: int, n: int, *, alpha: float = 0.05) -> float:
-    """Difference of average ranks that k models over n blocks must exceed: q sqrt(k (k + 1) / (6 n)).
-
-    q is the quantile of the studentised range with infinite degrees of freedom, over sqrt(2) (Demsar 2006, table 5).
-    """
-    q = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
-    return float(q * np.sqrt(k * (k + 1) / (6 * n)))

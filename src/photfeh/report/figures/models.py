@@ -22,7 +22,8 @@ from photfeh.validation.pairs import ladder
 from photfeh.validation.significance import Ranks
 
 __all__ = [
-    "accuracy_against_cost", "critical_difference", "learning_curve", "model_scores", "pit_histogram", "pit_values",
+    "accuracy_against_cost", "budgets", "critical_difference", "learning_curve", "model_scores", "pit_histogram",
+    "pit_values",
 ]  # fmt: skip
 
 
@@ -154,6 +155,37 @@ def accuracy_against_cost(
     ax.set(xlabel="one fit (s)", ylabel="rmse (dex)")
     known = np.isfinite(cost) & np.isfinite(errors)
     _name_points(ax, np.asarray(names)[known].tolist(), cost[known], errors[known])
+    return ax
+
+
+@styled
+def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Tune error against the epochs of a training cycle, one line a model and representation, mean over folds.
+
+    Parameters
+    ----------
+    cycles : DataFrame
+        As ``Run.budgets``: columns model, representation, cycle [epochs], tune_rmse (in units of the labels' scatter).
+    """
+    ax = new_axes(ax)
+    for number, (name, rows) in enumerate(cycles.groupby(["model", "representation"], sort=True)):
+        mean = rows.groupby("cycle")["tune_rmse"].mean()
+        style = "-" if number < len(PALETTE) else "--"
+        ax.plot(
+            mean.index,
+            mean,
+            marker="o",
+            ms=3,
+            ls=style,
+            color=PALETTE[number % len(PALETTE)],
+            label=" on ".join(map(str, name)),
+        )
+    ax.set(xscale="log", yscale="log", xlabel="epochs of the cycle", ylabel="tune rmse / scatter of the labels")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(FuncFormatter(minor_label))
+    if len(cycles):
+        ax.legend(**ABOVE)
     return ax
 
 

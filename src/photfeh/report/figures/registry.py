@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from photfeh.report.figures import models, predictions, stars
+from photfeh.report.figures import models, predictions, stars, tuning
 
 __all__ = ["FIGURES", "Figure"]
 
@@ -55,8 +55,12 @@ FIGURES: dict[str, Figure] = {
     "critical_difference": Figure(function=models.critical_difference),
     "model_scores": Figure(function=models.model_scores),
     "accuracy_against_cost": Figure(function=models.accuracy_against_cost),
+    "budgets": Figure(function=models.budgets),
     "pit_histogram": Figure(function=models.pit_histogram),
     "learning_curve": Figure(function=models.learning_curve),
+    "tuning_history": Figure(function=tuning.tuning_history),
+    "parameter_importance": Figure(function=tuning.parameter_importance),
+    "parallel_coordinates": Figure(function=tuning.parallel_coordinates),
     "gallery": Figure(function=stars.gallery),
     "distributions": Figure(function=stars.distributions),
     "bailey": Figure(

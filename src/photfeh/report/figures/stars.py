@@ -216,7 +216,7 @@ def metallicity_weights(
     weight : (n,) array_like
         Sample weights of the same stars.
     density : (n,) array_like, optional
-        Density of [Fe/H] at each star from which weights were made; drawn as high as the histogram.
+        Density of [Fe/H] at each star from which weights were made [1/dex].
     """
     feh, weight = np.asarray(feh, np.float64), np.asarray(weight, np.float64)
     if feh.shape != weight.shape:
@@ -225,12 +225,9 @@ def metallicity_weights(
     order = np.argsort(feh[good], kind="stable")
     ax = new_axes(ax)
     bins = int(np.clip(np.sqrt(good.sum()), 8, 50))
-    heights, _, _ = ax.hist(feh[good], bins=bins, density=True, color=PALETTE[0], alpha=0.4, label="stars")
+    ax.hist(feh[good], bins=bins, density=True, color=PALETTE[0], alpha=0.4, label="stars")
     if density is not None:
-        kde = np.asarray(density, np.float64)[good][order]
-        peak = float(np.nanmax(kde)) if len(kde) else 1.0
-        scale = float(np.max(heights)) / peak if peak > 0 else 1.0
-        ax.plot(feh[good][order], kde * scale, color=PALETTE[0], label="density")
+        ax.plot(feh[good][order], np.asarray(density, np.float64)[good][order], color=PALETTE[0], label="density")
     ax.set(xlabel="[Fe/H] (dex)", ylabel="density of stars (per dex)")
     right = ax.twinx()
     right.plot(

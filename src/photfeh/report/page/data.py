@@ -9,6 +9,7 @@ import pandas as pd
 
 from photfeh.core.errors import MissingColumn
 from photfeh.report.page.explorer import Curves, Key, score_predictions
+from photfeh.validation.pairs import ranked
 
 __all__ = ["TRUTH_NOTES", "ReportData"]
 
@@ -108,19 +109,19 @@ class ReportData:
                     raise MissingColumn(column, f"the report's table {name!r}", found=table.columns)
 
     def ranking(self) -> list[Key]:
-        """(model, representation) of everything scored, smallest rmse on the score part first.
+        """(model, representation) of everything scored, the best first (:func:`photfeh.validation.pairs.ranked`).
 
-        Without metrics, those of the out-of-fold table in its order. With both, what only the metrics have, such
-        as a row of published predictions, is not ranked: the page is about the models of the run. The model
-        ``relation`` comes last where the labels are that very formula: it repeats them.
+        What only the metrics have, such as a row of published predictions, is not ranked: the page is about the models
+        of the run. Without an out-of-fold table: by the rmse of the metrics; the model ``relation`` comes last where
+        the labels are that very formula: it repeats them.
         """
-        present = None if self.out_of_fold is None else keys_of(self.out_of_fold)
+        if self.out_of_fold is not None:
+            return ranked(self.out_of_fold, self.truth)[0]
         if self.metrics is None:
-            return present or []
+            return []
         score = self.metrics[(self.metrics["part"] == "score") & self.metrics["rmse"].notna()]
         repeats = (score["model"] == "relation") & (self.truth == "same-curve formula")
-        ordered = keys_of(score.assign(repeats=repeats).sort_values(["repeats", "rmse"], kind="stable"))
-        return ordered if present is None else [key for key in ordered if key in present]
+        return keys_of(score.assign(repeats=repeats).sort_values(["repeats", "rmse"], kind="stable"))
 
     def scored(self) -> dict[Key, pd.DataFrame]:
         """Predictions of the score part, one row a star, of every model that has any; best model first."""

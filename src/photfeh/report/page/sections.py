@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from photfeh.report.figures import models as figures_models
 from photfeh.report.figures import predictions as figures
 from photfeh.report.figures import stars as figures_stars
 from photfeh.report.figures.registry import FIGURES
@@ -12,6 +13,7 @@ from photfeh.report.page import sections_scores, tables
 from photfeh.report.page.blocks import Drawing, Section, draw, label
 from photfeh.report.page.data import ReportData, keys_of
 from photfeh.report.page.explorer import Curves, Key
+from photfeh.validation.budget import budget_table
 
 __all__ = ["all_sections"]
 
@@ -89,9 +91,18 @@ def _training(data: ReportData, ranking: list[Key]) -> Section | None:
     drawings = []
     for number, (model, representation) in enumerate(ordered[:TRAINED]):
         table = data.history
+        if "kept" in table.columns:  # of a network trained to its end, only the cycle that was kept
+            table = table[table["kept"] | table["kept"].isna()]
         rows = table[(table["model"] == model) & (table["representation"] == representation)]
         title = f"{label((model, representation))}."
         drawings.append(draw(f"training-{number}", figures.training_curves(rows), title, "Dots: least tune loss."))
+    budgets = budget_table(data.history)
+    if len(budgets):
+        ax = figures_models.budgets(budgets)
+        note = (
+            "Mean over folds; each cycle is a training of its own. The rule: until twice the epochs gain less than 1 %."
+        )
+        drawings.append(draw("budgets", ax, "Tune error against the epochs of a cycle.", note))
     text = "Loss against epoch, one line a fold."
     if len(ordered) > TRAINED:
         text += f" The best {TRAINED} of {len(ordered)} models are shown."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
@@ -18,6 +19,8 @@ from photfeh.report.page.sections_scores import OUTLIERS
 from photfeh.report.page.tables import Heading, Table
 from photfeh.report.page.tables_comparison import (
     INTERVAL,
+    external_note,
+    external_table,
     founding_table,
     group_table,
     interval,
@@ -25,6 +28,8 @@ from photfeh.report.page.tables_comparison import (
     plain_table,
 )
 from photfeh.validation.comparison import Comparison
+from photfeh.validation.metrics import score
+from photfeh.validation.pairs import Key, keys_of_rows
 
 __all__ = ["comparison_sections"]
 
@@ -35,11 +40,11 @@ def comparison_sections(one: Comparison, *, key: str, named: bool) -> list[Secti
     """The sections of one data set; ``key`` begins their identifiers, ``named`` puts its name into their titles."""
     found = [
         _results(one, key),
-        _predicted(one),
+        _predicted(one, key),
         _significance(one, key),
         _spline(one),
         _optimism(one),
-        _external(one),
+        _external(one, key),
         _groups(one),
         _residuals(one, key),
         _calibration(one, key),
@@ -47,24 +52,39 @@ def comparison_sections(one: Comparison, *, key: str, named: bool) -> list[Secti
         _making(one),
     ]
     return [
-        replace(section, key=f"{key}-{section.key}", title=f"{one.name}: {section.title}" if named else section.title)
+        replace(
+            _cautious(section, one.caution),
+            key=f"{key}-{section.key}",
+            title=f"{one.name}: {section.title}" if named else section.title,
+        )
         for section in found
         if section is not None
     ]
 
 
+def _cautious(section: Section, caution: str) -> Section:
+    """The section with a word of caution in the caption of each table."""
+    if not caution:
+        return section
+    marked = [
+        tuple(replace(table, caption=f"{table.caption}; networks {caution}") for table in group)
+        for group in (section.tables, section.folded)
+    ]
+    return replace(section, tables=marked[0], folded=marked[1])
+
+
 def _results(one: Comparison, key: str) -> Section:
     """The founding tables, and what they say at one look."""
     runs = ", ".join(folder.name for folder in one.folders)
-    repeats = "" if one.n_repeats == 1 else f", {one.n_repeats} repeats"
     text = [
-        f"{one.n_stars:,} stars in {one.n_folds} folds{repeats}, {one.protocol} protocol; runs {runs}. "
+        f"{one.n_stars:,} stars in {one.n_folds} folds{_repeats(one)}, {one.protocol} protocol; runs {runs}. "
         f"Truth: {one.truth}. {TRUTH_NOTES.get(one.truth, '')}".strip(),
         "Training: stars that were fitted. Validation: stars that took no part in fitting. The rank goes by validation "
-        "rmse. Errors in dex; r², wrmse and wmae are weighted.",
+        "rmse on the stars that all models predict. Errors in dex; r², wrmse and wmae are weighted.",
     ]
-    if one.truth == "same-curve formula" and "relation" in set(one.metrics["model"]):
-        text.append("The model “relation” repeats the labels: it has no rank and enters no test.")
+    for why in sorted(set(one.unranked.values())):
+        named = ", ".join(label(key) for key in sorted(one.unranked) if one.unranked[key] == why)
+        text.append(f"Without a rank and in no test, because it {why}: {named}.")
     folded = [
         founding_table(f"Paper protocol, {kind} (optimistic)", table) for kind, table in one.founding_paper.items()
     ]
@@ -82,9 +102,8 @@ def _results(one: Comparison, key: str) -> Section:
 
 def _scores(one: Comparison, key: str) -> tuple[Drawing, ...]:
     """All that have a rank, beside the external predictions where these are of one set of stars."""
-    ranked = _ranked(one)
     names = zip(one.metrics["model"], one.metrics["representation"], strict=True)
-    shown = one.metrics[[name in ranked for name in names]]
+    shown = one.metrics[[name not in one.unranked for name in names]]
     theirs = set(one.external["external_rmse"]) if len(one.external) else set()
     reference = (one.external_name, float(theirs.pop())) if len(theirs) == 1 else None
     if shown.empty:
@@ -93,9 +112,9 @@ def _scores(one: Comparison, key: str) -> tuple[Drawing, ...]:
     return (draw(f"{key}-scores", ax, "", "Validation rmse of every model on every representation."),)
 
 
-def _predicted(one: Comparison) -> Section:
-    """The interactive plot of the best models."""
-    keys = _order(one)
+def _predicted(one: Comparison, key: str) -> Section:
+    """The interactive plot of the best models; of the very best, training beside validation."""
+    keys = list(one.order)
     scored = one.out_of_fold[one.out_of_fold["part"] == "score"]
     best = score_predictions(one.out_of_fold, keys[0])
     first = (best["feh_pred"] - best["feh_true"]).abs().sort_values(ascending=False).index[:OUTLIERS]
@@ -106,7 +125,24 @@ def _predicted(one: Comparison) -> Section:
         title="Predicted against true",
         explorer=Markup(explorer.embedded_json(content)),
         explorer_note=explorer.sample_note(content, len(keys)),
+        drawings=tuple(_panels(one, keys[0], key)),
     )
+
+
+def _panels(one: Comparison, best: Key, key: str) -> Iterator[Drawing]:
+    """Training and validation of one model."""
+    for part, title in (("train", "Training."), ("score", "Validation.")):
+        stars = score_predictions(one.out_of_fold, best, part)
+        if len(stars):
+            ax = figures.predicted_against_true(stars["feh_true"], stars["feh_pred"])
+            yield draw(
+                f"{key}-true-{part}", ax, title, f"{label(best)}, {_in_words(stars['feh_true'], stars['feh_pred'])}"
+            )
+
+
+def _in_words(true: pd.Series, pred: pd.Series) -> str:
+    found = score(true, pred)
+    return f"{found['n']:,} stars: r² {found['r2']:.3f}, rmse {found['rmse']:.3f}, mae {found['mae']:.3f} dex."
 
 
 def _significance(one: Comparison, key: str) -> Section | None:
@@ -115,16 +151,15 @@ def _significance(one: Comparison, key: str) -> Section | None:
     drawings = []
     for number, (kind, ranks) in enumerate(one.ranks.items()):
         caption = (
-            f"Average rank over {ranks.n_blocks} folds. Bars join models that Nemenyi's test cannot tell apart; "
-            f"Friedman p = {ranks.p:.2g}."
+            f"Average rank over {ranks.n_blocks} folds{_repeats(one)}. Bars join models that Nemenyi's test cannot "
+            f"tell apart; Friedman p = {ranks.p:.2g}."
         )
         drawings.append(draw(f"{key}-ranks-{number}", figures_comparison.critical_difference(ranks), kind, caption))
     text = (
-        "Pairs of models on the stars that all of them predict: ratio of rmse, the better over the other, with the "
-        "interval of a paired bootstrap over stars; where it holds 1, the difference may be chance among stars. The "
-        "corrected resampled t-test (Nadeau & Bengio 2003) adds what changes from one training set to the next; Holm’s "
-        "p is adjusted for the number of pairs. Folds share training stars, so the diagram of ranks (Demšar 2006) is "
-        "bolder than that test."
+        "Pairs of models on the stars that all of them predict: ratio of rmse, the better over the other. Interval and "
+        "p are those of the corrected resampled t-test (Nadeau & Bengio 2003): they know that other stars, another "
+        "training set and another seed would give other numbers. Holm’s p is adjusted for the number of pairs. Ranks "
+        "(Demšar 2006) are averaged over repeats, and judged with as many blocks as there are folds."
     )
     captions = {kind: f"Pairs on {kind}" for kind in one.founding}
     parts = [
@@ -136,8 +171,26 @@ def _significance(one: Comparison, key: str) -> Section | None:
         title="Is the difference real?",
         text=(text,),
         drawings=tuple(drawings),
+        tables=_best_of_many(one),
         folded=tuple(table for table in parts if table.rows),
     )
+
+
+def _best_of_many(one: Comparison) -> tuple[Table, ...]:
+    """What the best model of each representation would score, had it not been chosen by that score."""
+    if not len(one.chosen):
+        return ()
+    rows = [
+        (
+            tables.text(label((row["model"], row["representation"]))), tables.number(row["candidates"], 0),
+            tables.number(row["rmse"]), tables.number(row["corrected_rmse"]),
+            interval(row["corrected_low"], row["corrected_high"], 4), tables.number(row["n"], 0),
+        )
+        for row in one.chosen.to_dict("records")
+    ]  # fmt: skip
+    names = ("chosen among", "rmse", "rmse corrected", INTERVAL, "stars")
+    caption = "The best of many, corrected for having been chosen (Tsamardinos+ 2018)"
+    return (Table(caption, (Heading("best model"), *(Heading(name, True) for name in names)), tuple(rows)),)
 
 
 def _spline(one: Comparison) -> Section | None:
@@ -175,6 +228,7 @@ def _optimism(one: Comparison) -> Section | None:
     )
     text = (
         "Nested minus paper rmse: how much too good the scores become when training is stopped on the scored stars. "
+        "The interval knows how the scores of one and the same model scatter from one training to the next. "
         "Models that do not stop early fit the same stars under both protocols, and have none."
     )
     return Section(
@@ -185,43 +239,34 @@ def _optimism(one: Comparison) -> Section | None:
     )
 
 
-def _external(one: Comparison) -> Section | None:
+def _external(one: Comparison, key: str) -> Section | None:
     if not len(one.external):
         return None
-    rows = [
-        (
-            tables.text(label((row["model"], row["representation"]))),
-            *(tables.number(row[name]) for name in ("rmse", "mae", "bias")),
-            *(tables.number(row[f"external_{name}"]) for name in ("rmse", "mae", "bias")),
-            tables.number(row["ratio"], 3),
-            interval(row["ratio_low"], row["ratio_high"], 3),
-            tables.number(row["n"], 0),
-        )
-        for row in one.external.to_dict("records")
-    ]  # fmt: skip
-    names = ("rmse", "mae", "bias", "their rmse", "their mae", "their bias", "ratio of rmse", INTERVAL, "stars")
-    heads = (Heading("model"), *(Heading(name, True) for name in names))
-    text = (
-        f"The models and {one.external_name}, on the stars that both predict. A ratio below 1 is in favour of the "
-        "model. If the others were fitted on these stars, their scores are not out of sample."
-    )
+    best = next(key for key in one.order if key in set(keys_of_rows(one.external)))
+    stars = score_predictions(one.out_of_fold, best)
+    stars = stars.join(one.external_feh.rename("theirs"), how="inner").dropna(subset=["feh_pred", "theirs"])
+    drawings: list[Drawing] = []
+    for name, pred in ((label(best), stars["feh_pred"]), (one.external_name, stars["theirs"])):
+        ax = figures.predicted_against_true(stars["feh_true"], pred)
+        drawings.append(draw(f"{key}-beside-{len(drawings)}", ax, f"{name}.", _in_words(stars["feh_true"], pred)))
     return Section(
         key="external",
         title="Comparison with other predictions",
-        text=(text,),
-        tables=(Table(f"Beside {one.external_name}", heads, tuple(rows)),),
+        text=(external_note(one.external_name),),
+        drawings=tuple(drawings),
+        tables=(external_table(one.external, one.external_name),),
     )
 
 
 def _groups(one: Comparison) -> Section:
     """Rmse by group of stars, bias folded away."""
-    keys, ranked = _order(one), _ranked(one)
+    keys = list(one.order)
     found: dict[str, list[Table]] = {"rmse": [], "bias": []}
     for metric, made in found.items():
         for name, part in one.groups.groupby("property", sort=False):
             wide = part.pivot(index=["model", "representation"], columns="group", values=metric)
             wide = wide.reindex(index=keys, columns=part["group"].unique())
-            best = wide.loc[[key in ranked for key in keys]].abs().min().to_dict()
+            best = wide.loc[[key not in one.unranked for key in keys]].abs().min().to_dict()
             counts = part.groupby("group")["n"].max().to_dict()
             made.append(group_table(f"{metric} by {name}", wide, best, counts))
     text = "Scored stars in groups: half a dex of the label, quarters of equal numbers, types. Errors in dex."
@@ -234,22 +279,13 @@ def _groups(one: Comparison) -> Section:
     )
 
 
-def _ranked(one: Comparison) -> set[tuple[str, str]]:
-    """Every model that has a rank: one that repeats the labels has none."""
-    return {(name, kind) for kind in one.founding for name in one.ranking(kind)}
-
-
-def _order(one: Comparison) -> list[tuple[str, str]]:
-    """Every model on every representation, smallest rmse first; one that repeats the labels last."""
-    score = one.metrics[one.metrics["part"] == "score"]
-    keys = list(zip(score["model"].astype(str), score["representation"].astype(str), strict=True))
-    ranked = _ranked(one)
-    return sorted(keys, key=lambda key: key not in ranked)
+def _repeats(one: Comparison) -> str:
+    return "" if one.n_repeats == 1 else f", {one.n_repeats} repeats"
 
 
 def _residuals(one: Comparison, key: str) -> Section:
     """Residuals of the best model along what may rule them, and the stars in the Bailey diagram."""
-    best = _order(one)[0]
+    best = one.order[0]
     stars = score_predictions(one.out_of_fold, best)
     residual = stars["feh_pred"] - stars["feh_true"]
     drawings: list[Drawing] = [
@@ -271,7 +307,7 @@ def _residuals(one: Comparison, key: str) -> Section:
 
 def _calibration(one: Comparison, key: str) -> Section | None:
     """The best model that gives errors."""
-    for best in _order(one):
+    for best in one.order:
         stars = score_predictions(one.out_of_fold, best)
         if "feh_pred_error" in stars and len(stars) and (stars["feh_pred_error"] > 0).any():
             ax = figures_comparison.pit_histogram(stars["feh_true"], stars["feh_pred"], stars["feh_pred_error"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,9 @@ from photfeh.report.page.blocks import Section, draw, label
 from photfeh.report.page.data import ReportData
 from photfeh.report.page.explorer import Key, score_predictions
 from photfeh.report.page.tables import Cell, Heading, Table
-from photfeh.validation.metrics import score
+from photfeh.report.page.tables_comparison import external_note, external_table
+from photfeh.validation.budget import not_converged
+from photfeh.validation.pairs import beside_external
 
 __all__ = ["comparison", "predicted", "residuals", "results", "uncertainties"]
 
@@ -43,13 +46,11 @@ def results(data: ReportData) -> Section | None:
         "Score: stars that took no part in fitting. Tune: stars that decided when training stopped. Train: "
         "stars that were fitted. Errors in dex; the best value of each column in bold."
     )
-    return Section(
-        key="results",
-        title="Results",
-        text=(text,),
-        tables=(tables.metrics_table(data.metrics, "score", seconds),),
-        folded=tuple(tables.metrics_table(data.metrics, part, {}) for part in parts),
-    )
+    caution = not_converged(data.config)
+    shown = [tables.metrics_table(data.metrics, part, seconds if part == "score" else {}) for part in ("score", *parts)]
+    if caution:
+        shown = [replace(table, caption=f"{table.caption}; networks {caution}") for table in shown]
+    return Section(key="results", title="Results", text=(text,), tables=(shown[0],), folded=tuple(shown[1:]))
 
 
 def predicted(data: ReportData, scored: Scored) -> Section | None:
@@ -147,33 +148,22 @@ def comparison(data: ReportData, scored: Scored) -> Section | None:
         return None
     other = data.external.dropna(subset=["feh"]).drop_duplicates("source_id")
     external = other.set_index("source_id")["feh"].rename("external")
+    assert data.out_of_fold is not None  # where there are scores
+    rows = data.out_of_fold[data.out_of_fold["part"] == "score"]
+    table = beside_external(rows, external, data.external_name)
+    if table.empty:
+        return None
     best, stars = next(iter(scored.items()))
     common = stars.join(external, how="inner")
-    if common.empty:
-        return None
-    rows = [_simple_scores(data.external_name, common["external"], common["feh_true"])]
-    for key, table in scored.items():
-        shared = table.join(external, how="inner")
-        rows.append(_simple_scores(label(key), shared["feh_pred"], shared["feh_true"]))
     ax = figures.comparison(common["feh_pred"], common["external"], common["feh_true"])
     caption = (
         f"Residuals of {label(best)} against those of {data.external_name}. Where both err alike, along the line, "
         "the label or the light curve is to blame."
     )
-    heads = (
-        Heading("predictions"),
-        *(Heading(name, number=True) for name in ("rmse", "mae", "bias", "stars")),
-    )
     return Section(
         key="comparison",
         title="Comparison with other predictions",
-        text=(f"{data.external_name} and the models of this report, on the stars that both predict.",),
+        text=(external_note(data.external_name),),
         drawings=(draw("external", ax, "", caption),),
-        tables=(Table("Scores on common stars", heads, tuple(rows)),),
+        tables=(external_table(table, data.external_name),),
     )
-
-
-def _simple_scores(name: str, pred: pd.Series, true: pd.Series) -> tuple[Cell, ...]:
-    found = score(true, pred)
-    values = (tables.number(found[metric]) for metric in ("rmse", "mae", "bias"))
-    return (tables.text(name), *values, tables.number(found["n"], 0))

@@ -11,7 +11,10 @@ from photfeh.report.page import tables
 from photfeh.report.page.blocks import label
 from photfeh.report.page.tables import Cell, Heading, Table
 
-__all__ = ["INTERVAL", "founding_table", "group_table", "interval", "pairs_table", "plain_table"]
+__all__ = [
+    "INTERVAL", "external_note", "external_table", "founding_table", "group_table", "interval", "pairs_table",
+    "plain_table",
+]  # fmt: skip
 
 INTERVAL = "95 % interval"
 
@@ -52,6 +55,35 @@ def pairs_table(caption: str, pairs: pd.DataFrame, *, across: bool) -> Table:
             (*names, tables.number(row["n"], 0), *errors, interval(row["ratio_low"], row["ratio_high"], 3), *tests)
         )
     return Table(caption, heads, tuple(rows))
+
+
+_SHOWN = ("r2", "wrmse", "wmae", "rmse", "mae", "bias")
+
+
+def external_note(name: str) -> str:
+    """What is compared with predictions of others, in words."""
+    return (
+        f"The models and {name}, on the stars that both predict. A ratio of rmse below 1 is in favour of the model; "
+        "its interval is that of other stars of the same kind. If the others were fitted on these stars, their scores "
+        "are not out of sample."
+    )
+
+
+def external_table(external: pd.DataFrame, name: str) -> Table:
+    """Models beside somebody else's predictions, as :func:`photfeh.validation.pairs.beside_external` has them."""
+    rows = [
+        (
+            tables.text(label((row["model"], row["representation"]))),
+            *(tables.number(row[f"{whose}{metric}"]) for metric in _SHOWN for whose in ("", "external_")),
+            tables.number(row["ratio"], 3),
+            interval(row["ratio_low"], row["ratio_high"], 3),
+            tables.number(row["n"], 0),
+        )
+        for row in external.to_dict("records")
+    ]
+    names = [f"{whose}{metric}" for metric in ("r²", *_SHOWN[1:]) for whose in ("", "their ")]
+    heads = (Heading("model"), *(Heading(text, True) for text in (*names, "ratio of rmse", INTERVAL, "stars")))
+    return Table(f"Beside {name}", heads, tuple(rows))
 
 
 def interval(low: float, high: float, digits: int) -> Cell:

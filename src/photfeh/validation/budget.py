@@ -1,0 +1,141 @@
+"""How long a network trains: to its end by one rule for all, for a number of epochs, or a quick look.
+
+The rule looks at tune parts only. A cycle of the learning rate is as long as the training; a network is trained with
+cycles of 50, 100, 200, ... epochs, each from the start, until a cycle of twice the length makes its tune error smaller
+by less than one per cent. The fit with the least tune error is kept, its epochs are the budget of this fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from photfeh.core.errors import BadInput
+from photfeh.core.files import read_json, write_json
+from photfeh.models.registry import MODELS
+
+if TYPE_CHECKING:
+    from photfeh.models.network import Network
+
+__all__ = ["QUICK", "Budget", "budget_table", "check_budget", "not_converged", "to_the_end", "with_budget"]
+
+Budget = int | str | None
+"""A number of epochs; ``auto``: to the end by the rule; ``quick``: a look; None: what each model's parameters say."""
+
+FIRST, LAST, GAIN = 50, 3200, 0.01
+"""Epochs of the first cycle and of the longest one, and the least gain that is worth a cycle of twice the length."""
+
+QUICK = 10
+"""Epochs of a quick look."""
+
+_LEARNT = 0.9
+"""A network whose tune rmse is above this part of the scatter of the labels has not begun to learn, and goes on."""
+
+
+def check_budget(budget: Budget) -> None:
+    """Raise BadInput unless this is a budget."""
+    words = budget in (None, "auto", "quick")
+    if not words and (isinstance(budget, (str, bool)) or not isinstance(budget, int) or budget < 1):
+        raise BadInput(f"a budget must be auto, quick or a number of epochs from 1 on, found {budget!r}.")
+
+
+def with_budget(name: str, params: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """Parameters of a model under a budget; ``epochs`` that they name themselves stay.
+
+    Under ``auto`` no cycle is cut short: patience is as long as the longest one.
+    """
+    from photfeh.models.network import Network
+
+    settings = dict(params)
+    if not issubclass(MODELS[name].model_class(), Network) or "epochs" in settings or budget is None:
+        return settings
+    if budget == "auto":
+        return {"patience": LAST} | settings
+    return settings | {"epochs": QUICK if budget == "quick" else int(budget)}
+
+
+def to_the_end(
+    model: Network,
+    fit: Callable[[Network, str], Network],
+    scatter: float,
+    kept: Path | None = None,
+) -> tuple[Network, pd.DataFrame]:
+    """The fit after which the tune error has stopped falling.
+
+    Parameters
+    ----------
+    model : Network
+        Not fitted; every cycle gets a copy with its own ``epochs``.
+    fit
+        Fits a model, given a name for its checkpoint, and returns it.
+    scatter : float
+        Standard deviation of the tune labels, in the units of ``tune_rmse``.
+    kept : path, optional
+        Folder for finished cycles: an interrupted call goes on after the last of them.
+
+    Returns
+    -------
+    model : Network
+        That of the least tune error; ``notes_`` tell its ``budget``, and whether it ``converged`` or the longest cycle
+        came first.
+    history : DataFrame
+        One row an epoch of every cycle, told apart by ``cycle`` (its epochs); ``kept`` marks those of the model.
+    """
+    best, least, before = model, np.inf, np.inf
+    tables: list[pd.DataFrame] = []
+    epochs, converged = FIRST, False
+    while epochs <= LAST and not converged:
+        fitted, table = _cycle(model, epochs, fit, kept)
+        tables.append(table)
+        error = float(table["tune_rmse"].iloc[int(table["tune_loss"].argmin())])
+        if error < least:
+            best, least = fitted, error
+        converged = error > (1 - GAIN) * before and min(error, before) < _LEARNT * scatter
+        before, epochs = min(error, before), 2 * epochs
+    best.notes_ |= {"budget": best.epochs, "converged": converged}
+    history = pd.concat(tables, ignore_index=True)
+    return best, history.assign(kept=history["cycle"] == best.epochs)
+
+
+def _cycle(
+    model: Network, epochs: int, fit: Callable[[Network, str], Network], kept: Path | None
+) -> tuple[Network, pd.DataFrame]:
+    """One cycle, from the disk where an earlier call has finished it."""
+    fresh = type(model)(**{**model.get_params(deep=False), "epochs": epochs})
+    folder = None if kept is None else kept / f"cycle-{epochs}"
+    rows = None if folder is None else read_json(folder / "history.json")
+    if folder is not None and rows:
+        fresh.restore(folder)
+    else:
+        fresh = fit(fresh, f"checkpoint-{epochs}")
+        rows = fresh.history_
+        if folder is not None:
+            fresh.save(folder)
+            write_json(folder / "history.json", rows)
+    return fresh, pd.DataFrame(rows).assign(cycle=epochs)
+
+
+def budget_table(history: pd.DataFrame) -> pd.DataFrame:
+    """Tune rmse of every cycle of every fit that was trained to its end; empty where none was.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``representation``, ``repeat``, ``fold``, ``cycle`` [epochs], ``tune_rmse`` (in units of the scatter
+        of the training labels, at the least tune loss of the cycle) and ``kept``.
+    """
+    keys = ["model", "representation", "repeat", "fold", "cycle"]
+    if "cycle" not in history.columns or history["cycle"].isna().all():
+        return pd.DataFrame(columns=[*keys, "tune_rmse", "kept"])
+    known = history[history["cycle"].notna()]
+    rows = known.loc[known.groupby(keys)["tune_loss"].idxmin(), [*keys, "tune_rmse", "kept"]]
+    return rows.astype({"cycle": int, "kept": bool}).reset_index(drop=True)
+
+
+def not_converged(config: Mapping[str, Any]) -> str:
+    """What every table of a run must say of its networks; empty where nothing is to be said."""
+    return "not converged (quick budget)" if config.get("validation", {}).get("budget") == "quick" else ""

@@ -1,0 +1,172 @@
+"""Training to the end: the rule of the doubled cycles, on tune parts only, resumable; and quick looks called so."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import photfeh as pf
+from photfeh.core.errors import BadInput
+from photfeh.models.registry import create_model
+from photfeh.report.comparison_page import comparison_text, write_comparison
+from photfeh.samples.dataset import Dataset
+from photfeh.validation import budget, fitting
+from photfeh.validation.budget import QUICK, budget_table, check_budget, to_the_end, with_budget
+from photfeh.validation.cross_validate import validate
+from photfeh.validation.fitting import Labelled, fit_split
+from photfeh.validation.splits import make_splits
+
+
+def network_with(errors: dict[int, float]):
+    """A way to fit that gives the stated tune rmse after so many epochs; the fits in order."""
+    made = []
+
+    def fit(model, checkpoint):
+        assert checkpoint == f"checkpoint-{model.epochs}"
+        made.append(model.epochs)
+        model.history_ = [
+            {"epoch": 0.0, "tune_loss": 2.0, "tune_rmse": 1.4},
+            {"epoch": 1.0, "tune_loss": errors[model.epochs] ** 2, "tune_rmse": errors[model.epochs]},
+        ]
+        model.notes_ = {}
+        return model
+
+    return fit, made
+
+
+@pytest.mark.parametrize(
+    ("errors", "kept", "tried"),
+    [
+        ({50: 0.5, 100: 0.4, 200: 0.399, 400: 0.1}, 200, [50, 100, 200]),  # less than 1 %: enough
+        ({50: 0.5, 100: 0.4, 200: 0.45}, 100, [50, 100, 200]),  # an unlucky longer cycle is not kept
+        ({50: 0.99, 100: 1.0, 200: 0.99, 400: 0.3, 800: 0.31}, 400, [50, 100, 200, 400, 800]),  # nothing learnt yet
+    ],
+)
+def test_cycles_double_until_the_tune_error_stops_falling(errors, kept, tried):
+    fit, made = network_with(errors)
+    model, history = to_the_end(create_model("gru"), fit, scatter=1.0)
+    assert made == tried
+    assert (model.epochs, model.notes_["budget"], model.notes_["converged"]) == (kept, kept, True)
+    table = budget_table(history.assign(model="gru", representation="spline", repeat=0, fold=0))
+    assert dict(zip(table["cycle"], table["tune_rmse"], strict=True)) == {n: errors[n] for n in tried}
+    assert table.loc[table["kept"], "cycle"].tolist() == [kept]
+
+
+def test_the_longest_cycle_is_the_end_and_is_not_called_converged(monkeypatch):
+    monkeypatch.setattr(budget, "LAST", 200)
+    fit, made = network_with({50: 0.5, 100: 0.3, 200: 0.1})
+    model, _ = to_the_end(create_model("gru"), fit, scatter=1.0)
+    assert made == [50, 100, 200]
+    assert model.notes_["converged"] is False
+
+
+def test_what_a_budget_means_for_each_model():
+    assert with_budget("gru", {"units": (3,)}, "quick") == {"units": (3,), "epochs": QUICK}
+    assert with_budget("gru", {"epochs": 7}, "quick") == {"epochs": 7}
+    assert with_budget("gru", {}, 33) == {"epochs": 33}
+    assert with_budget("gru", {}, "auto") == {"patience": budget.LAST}
+    assert with_budget("svr", {}, "quick") == with_budget("gru", {}, None) == {}
+    for bad in ("long", 0, -3, True, "20"):
+        with pytest.raises(BadInput, match="auto, quick or a number of epochs"):
+            check_budget(bad)
+
+
+TINY = {"units": (3,)}
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Cycles of two and four epochs."""
+    for module in (budget, fitting):
+        monkeypatch.setattr(module, "FIRST", 2)
+        monkeypatch.setattr(module, "LAST", 4)
+
+
+def test_labels_of_the_scored_fold_change_no_budget(dataset: Dataset, short):
+    data = Labelled.of(dataset, "spline")
+    split = next(make_splits(data.feh, n_folds=4))
+    found = []
+    for feh in (data.feh, data.feh.copy()):
+        if found:
+            feh[split.score] = np.random.default_rng(0).permutation(feh[split.score]) - 3.0
+        fitted = fit_split(
+            "gru", TINY, Labelled(data.sequences, feh, data.feh_error), split, weighting="uniform", budget="auto"
+        )
+        found.append(fitted)
+    pd.testing.assert_frame_equal(*(one.history.drop(columns="seconds") for one in found))
+    assert set(found[0].history["cycle"]) == {2, 4}
+    for name, value in found[0].model.arrays_.items():
+        assert np.array_equal(value, found[1].model.arrays_[name])
+
+
+def test_an_interrupted_search_goes_on_after_the_last_cycle(dataset: Dataset, short, tmp_path):
+    data = Labelled.of(dataset, "spline")
+    split = next(make_splits(data.feh, n_folds=4))
+    options = {"weighting": "uniform", "budget": "auto"}
+    whole = fit_split("gru", TINY, data, split, **options)
+
+    class Stop(Exception):
+        pass
+
+    epochs = []
+
+    def stop(row):
+        epochs.append(row["epoch"])
+        if len(epochs) == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit_split("gru", TINY, data, split, workspace=tmp_path, on_epoch=stop, **options)
+    again = []
+    resumed = fit_split("gru", TINY, data, split, workspace=tmp_path, on_epoch=again.append, **options)
+    assert len(again) == 4  # the first cycle of two is not trained again
+    pd.testing.assert_frame_equal(resumed.history.drop(columns="seconds"), whole.history.drop(columns="seconds"))
+    for name, value in whole.model.arrays_.items():
+        assert np.array_equal(value, resumed.model.arrays_[name])
+
+
+def test_a_run_to_the_end_writes_down_its_budgets(dataset: Dataset, tmp_path, short):
+    run = validate(
+        dataset, tmp_path / "run", models=("gru", "ridge-fourier"), folds=2, params={"gru": TINY}, budget="auto"
+    )
+    table = run.budgets
+    assert set(table["cycle"]) <= {2, 4}
+    assert table[table["kept"]].groupby("fold").size().tolist() == [1, 1]
+    assert run.config["validation"]["budget"] == "auto"
+    assert run.caution == ""
+    assert validate(dataset, tmp_path / "plain", models=("ridge-fourier",), folds=2).budgets.empty
+
+
+def test_a_quick_look_is_called_not_converged_in_every_table(dataset: Dataset, tmp_path, call):
+    code, out, _ = call(
+        "validate", dataset.folder, "--models", "gru,ridge-fourier", "--folds", 2, "--budget", "quick",
+        "--set", "gru.units=[3]", "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 0
+    assert "networks not converged (quick budget)" in out
+    run = pf.Run.open(tmp_path / "run")
+    assert run.config["models"]["gru"]["epochs"] == QUICK
+    assert set(run.metrics["note"]) == {"not converged (quick budget)"}
+    assert "networks not converged (quick budget)" in (tmp_path / "run" / "report.html").read_text()
+    (one,) = pf.compare([run], n_resamples=50)
+    page = write_comparison([one], tmp_path / "out").read_text()
+    captions = re.findall(r"<(?:caption|summary)[^>]*>(.*?)</", page)
+    assert len(captions) > 10
+    assert all("networks not converged (quick budget)" in caption for caption in captions)
+    assert "Models on spline; networks not converged" in comparison_text(one)
+    tables = list((tmp_path / "out").rglob("*.csv")) + list((tmp_path / "out").rglob("*.txt"))
+    assert len(tables) > 5
+    for path in tables:
+        if path.name != "ranks.csv":
+            assert "not converged (quick budget)" in path.read_text(), path
+
+
+@pytest.mark.parametrize("value", ["long", "0", "-3"])
+def test_a_bad_budget_is_one_clear_error(dataset: Dataset, tmp_path, call, value):
+    code, _, err = call("validate", dataset.folder, "--budget", value, "--output", tmp_path / "run")
+    assert code == 2
+    assert "auto, quick or a number of epochs" in err
+    assert not (tmp_path / "run").exists()
