@@ -51,6 +51,7 @@ def train(
 def models_list() -> None:
     """Architectures to train, and trained models to predict with."""
     from photfeh.core.bands import get_band
+    from photfeh.core.errors import MissingPackage
     from photfeh.inference.prediction import list_trained, load
     from photfeh.models.registry import MODELS
 
@@ -64,8 +65,12 @@ def models_list() -> None:
     for name in ("name", "light curves in", "labels"):
         ready.add_column(name)
     for name in list_trained():
-        predictor = load(name)
-        ready.add_row(name, str(get_band(predictor.band)), predictor.truth)
+        try:
+            predictor = load(name)
+        except MissingPackage as error:
+            ready.add_row(name, str(error), "")
+        else:
+            ready.add_row(name, str(get_band(predictor.band)), predictor.truth)
     out.print(ready)
 
 

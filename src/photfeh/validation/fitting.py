@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import joblib
 import numpy as np
@@ -20,13 +20,15 @@ from photfeh.core.errors import BadInput, PhotfehError
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor
-from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import Sequences
 from photfeh.samples.weights import DensityWeights, evaluation_weights
 from photfeh.validation.run import Part, write_failure, write_fit
 from photfeh.validation.splits import Split
+
+if TYPE_CHECKING:
+    from photfeh.models.network import Network
 
 FIT_ERRORS = (PhotfehError, ArithmeticError, ValueError, RuntimeError)
 """What a fit may end with that is no mistake of the program: it is written down as failed."""
@@ -111,14 +113,14 @@ def fit_split(
     Networks stop on the tune part; the other models, which need none, train on train and tune together.
     """
     model = _fresh(name, params, seed)
-    network = isinstance(model, Network)
+    network = model.kind == "network"
     train = split.train if network else np.union1d(split.train, np.setdiff1d(split.tune, split.score))
     tune = split.tune if network else np.zeros(0, np.int64)
     density = DensityWeights(weighting).fit(data.feh[train], data.feh_error[train])
     weight = density(data.feh, data.feh_error)
     started = time.perf_counter()
-    if isinstance(model, Network):
-        model.track(checkpoint=checkpoint, on_epoch=on_epoch)
+    if network:
+        cast("Network", model).track(checkpoint=checkpoint, on_epoch=on_epoch)
         model.fit(
             data.sequences[train],
             data.feh[train],
