@@ -6,7 +6,8 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1] / "tests"
 NEEDS = re.compile(
     r"^(import torch|from torch|from photfeh\.models\.(kernels|network|loop|recurrent|attention|circular|convolutional"
-    r"|mixed|seq2seq|blend|layers)|from elsewhere)|(\"gru\"|'gru'|\"blend\"|\"circular\"|\"default\"|pf\.predict\(|\bpredict\()",
+    r"|mixed|seq2seq|blend|layers)|from elsewhere)"
+    r"|(\"gru\"|'gru'|\"blend\"|\"circular\"|\"default\"|pf\.predict\(|\bpredict\()",
     re.M,
 )
 

