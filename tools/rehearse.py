@@ -3,7 +3,7 @@
 python tools/rehearse.py [--version 1.2.3]
 
 The last commit is cloned into a folder of its own, gets its notes, version, commit and tag there, is built once,
-tested, uploaded to a stand-in for TestPyPI, installed from it, and uploaded to a stand-in for PyPI. Not rehearsed: the proof of
+tested, uploaded to a stand-in for TestPyPI, installed from it, and uploaded to a stand-in for PyPI. Not rehearsed: proof of
 identity between GitHub and PyPI, attestations, and the page of the release.
 """
 

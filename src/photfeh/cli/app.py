@@ -15,7 +15,7 @@ import typer
 from photfeh.cli.archive import fetch
 from photfeh.cli.console import err, out
 from photfeh.cli.laboratory import compare, learning_curve, validate
-from photfeh.cli.models import models, train
+from photfeh.cli.models import cite, models, train
 from photfeh.cli.prediction import predict
 from photfeh.cli.samples import demo, prepare, simulate
 from photfeh.cli.stars import evaluate, plot
@@ -33,7 +33,7 @@ app = typer.Typer(
     help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with honest uncertainties out.",
 )
 for command in (
-    demo, simulate, fetch, prepare, validate, compare, learning_curve, train, predict, evaluate, plot,
+    demo, simulate, fetch, prepare, validate, compare, learning_curve, train, predict, evaluate, plot, cite,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(models, name="models")

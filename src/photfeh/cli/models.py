@@ -12,7 +12,7 @@ from rich.table import Table
 from photfeh.cli.console import out, print_frame, progress, settings
 from photfeh.cli.options import Output, Overwrite, Seed, Set, Threads, Weighting
 
-__all__ = ["models", "train"]
+__all__ = ["cite", "models", "train"]
 
 models = typer.Typer(no_args_is_help=True, help="List and describe models.")
 
@@ -45,6 +45,23 @@ def train(
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))
     out.print(f"{model}: {len(ensemble.members)} members, {scores['n']} stars; out of fold {values}\nmodel: {output}")
+
+
+def cite(
+    model: Annotated[
+        list[str] | None, typer.Option(help="Trained model that you used; again for more. Default: default.")
+    ] = None,
+    relation: Annotated[list[str] | None, typer.Option(help="Published relation that you used; again for more.")] = None,
+) -> None:
+    """What to cite, as BibTeX, and the acknowledgement that the Gaia archive asks for.
+
+    Example: photfeh cite --model gru --relation dekany-2021-rrab-i > references.bib
+    """
+    from photfeh.inference.citation import ACKNOWLEDGEMENT
+    from photfeh.inference.citation import cite as entries
+
+    told = entries(model or ("default",), relation or ())
+    out.print(f"% {ACKNOWLEDGEMENT}\n\n{told}")
 
 
 @models.command("list")
