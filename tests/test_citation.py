@@ -24,7 +24,9 @@ def test_every_trained_model_and_relation_has_papers():
         assert set(citation._papers(name)) <= set(entries), name
     for papers in citation._OF_MODELS.values():
         assert set(papers) <= set(entries)
-    used = {key for group in (citation._OF_MODELS, citation._OF_RELATIONS) for papers in group.values() for key in papers}
+    used = {
+        key for group in (citation._OF_MODELS, citation._OF_RELATIONS) for papers in group.values() for key in papers
+    }
     assert used | set(citation._SURVEY) == set(entries), "an entry that nothing cites"
 
 

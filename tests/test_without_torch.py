@@ -28,9 +28,9 @@ import pytest
 import photfeh as pf
 from photfeh.core.errors import MissingPackage
 
-survey = pf.simulate(60, seed=3)
+survey = pf.simulate(150, seed=3)
 table = pf.predict(survey.curves, survey.stars, model="relation", output="predictions.ecsv")
-assert len(table) == 60 and table["feh"].notna().sum() > 50, table
+assert len(table) == 150 and table["feh"].notna().sum() > 130, table
 dataset = pf.prepare(survey.curves, survey.stars, "dataset", labels="column", cuts="none", truth="simulation")
 run = pf.validate(dataset, "run", models=("relation", "ridge-fourier", "svr"), folds=2)
 assert not len(run.failures)

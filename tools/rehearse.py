@@ -3,8 +3,8 @@
 python tools/rehearse.py [--version 1.2.3]
 
 The last commit is cloned into a folder of its own, gets its notes, version, commit and tag there, is built once,
-tested, uploaded to a stand-in for TestPyPI, installed from it, and uploaded to a stand-in for PyPI. Not rehearsed: proof of
-identity between GitHub and PyPI, attestations, and the page of the release.
+tested, uploaded to a stand-in for TestPyPI, installed from it, and uploaded to a stand-in for PyPI. Not rehearsed:
+proof of identity between GitHub and PyPI, attestations, and the page of the release.
 """
 
 from __future__ import annotations

@@ -50,14 +50,25 @@ def first_line(thing: object) -> str:
 
 def top() -> list[str]:
     """The names of ``photfeh`` itself."""
-    lines = ["# Python: the verbs and nouns", "", "`import photfeh as pf`; importing is cheap, each name is loaded when first used.", ""]
+    lines = [
+        "# Python: the verbs and nouns",
+        "",
+        "`import photfeh as pf`; importing is cheap, each name is loaded when first used.",
+        "",
+    ]
     names = [name for name in photfeh.__all__ if name != "__version__"]
     rows = [(f"[`pf.{name}`](#{anchor(name)})", first_line(getattr(photfeh, name))) for name in names]
     lines += table(("name", "what"), rows)
     for name in names:
         home = f"photfeh.{photfeh._HOME[name]}"
         kind = "class" if inspect.isclass(getattr(photfeh, name)) else "function"
-        lines += [f"({anchor(name)})=", "", f"## `pf.{name}`", "", *directive(kind, f"{where(home, name)}.{name}", bare=False)]
+        lines += [
+            f"({anchor(name)})=",
+            "",
+            f"## `pf.{name}`",
+            "",
+            *directive(kind, f"{where(home, name)}.{name}", bare=False),
+        ]
     return lines
 
 
@@ -120,18 +131,27 @@ def names() -> list[str]:
         lines += [f"## {title}", ""]
         lines += table(("column", "unit", "meaning"), [row_of(name, columns) for name in columns])
     lines += ["## Formats of predictions", "", "By suffix, in any case.", ""]
-    lines += table(("suffix", "written by"), [(f"`{suffix}`", first_line(writer)) for suffix, writer in WRITERS.items()])
+    lines += table(
+        ("suffix", "written by"), [(f"`{suffix}`", first_line(writer)) for suffix, writer in WRITERS.items()]
+    )
     lines += ["## Layouts of light curves", "", "Recognised by their columns.", ""]
     lines += table(("layout", "what"), [(title, first_line(layout)) for title, layout in LAYOUTS.items()])
     lines += ["## Passbands", ""]
     lines += table(("name", "band"), [(f"`{name}`", band) for name, band in bands.BANDS.items()])
     lines += ["## Models to train", ""]
     lines += table(("name", "what", "source"), [(f"`{n}`", e.summary, e.source) for n, e in MODELS.items()])
-    lines += ["## Models to predict with", "", ", ".join(f"`{name}`" for name in list_trained()) + "; `photfeh models card NAME`.", ""]
+    lines += [
+        "## Models to predict with",
+        "",
+        ", ".join(f"`{name}`" for name in list_trained()) + "; `photfeh models card NAME`.",
+        "",
+    ]
     lines += ["## Relations", "", "For `--labels relation:NAME`. φ31 of the cosine series.", ""]
     lines += table(("name", "type", "band", "[Fe/H] =", "source"), [relation(one) for one in RELATIONS.values()])
     lines += ["## Sets of cuts", ""]
-    lines += table(("name", "cuts"), [(f"`{n}`", ", ".join(f"`{cut}`" for cut in cuts)) for n, cuts in CUT_SETS.items()])
+    lines += table(
+        ("name", "cuts"), [(f"`{n}`", ", ".join(f"`{cut}`" for cut in cuts)) for n, cuts in CUT_SETS.items()]
+    )
     lines += ["## Metrics", ""]
     lines += table(("name", "definition"), [(f"`{n}`", first_line(metric.function)) for n, metric in METRICS.items()])
     lines += ["## Figures of `photfeh.report`", ""]

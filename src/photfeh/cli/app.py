@@ -30,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with honest uncertainties out.",
+    help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with calibrated uncertainties out.",
 )
 for command in (
     demo, simulate, fetch, prepare, validate, compare, learning_curve, train, predict, evaluate, plot, cite,

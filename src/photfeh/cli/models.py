@@ -51,7 +51,9 @@ def cite(
     model: Annotated[
         list[str] | None, typer.Option(help="Trained model that you used; again for more. Default: default.")
     ] = None,
-    relation: Annotated[list[str] | None, typer.Option(help="Published relation that you used; again for more.")] = None,
+    relation: Annotated[
+        list[str] | None, typer.Option(help="Published relation that you used; again for more.")
+    ] = None,
 ) -> None:
     """What to cite, as BibTeX, and the acknowledgement that the Gaia archive asks for.
 
