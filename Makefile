@@ -16,7 +16,7 @@ export OMP_NUM_THREADS ?= 2
 
 .PHONY: install demo test test-slow test-light test-oldest test-gpu coverage fuzz lint lint-workflows format docs docs-blocks \
 	dist test-wheel smoke notes release-notes release-check real-data laboratory pretrained experiments bench-signal \
-	bench-recurrent bench-models bench-recipe bench-predict clean
+	bench-recurrent bench-models bench-recipe bench-predict bench-minutes clean
 
 install: $(STAMP)
 
@@ -174,6 +174,10 @@ bench-models: $(STAMP)
 bench-recipe: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/training.md recipe benchmarks/bench_recipe.py \
 		--jobs 2 --threads 1 $(ARGS)
+
+# A person's first minutes, timed in a fresh clone: the table of docs/install.md
+bench-minutes: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/install.md minutes benchmarks/bench_minutes.py
 
 # Stars a second of every trained model
 bench-predict: $(STAMP)

@@ -18,6 +18,7 @@ import release_notes
 
 from blocks import ROOT
 
+FILES = (citation_files.CFF, citation_files.CODEMETA, citation_files.ZENODO, citation_files.RECIPE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
