@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 STEPS = (
     ("make install: environment, torch, photfeh with all its tools", "make install"),
     ("make demo: simulate, prepare, validate, train, predict, report", "make demo"),
-    ("a table of 100 stars as CSV, periods given", ".venv/bin/photfeh predict own.csv --stars stars.csv --output first.csv"),
+    (
+        "a table of 100 stars as CSV, periods given",
+        ".venv/bin/photfeh predict own.csv --stars stars.csv --output first.csv",
+    ),
     ("the same again", ".venv/bin/photfeh predict own.csv --stars stars.csv --output second.csv"),
     ("the same without periods: they are searched", ".venv/bin/photfeh predict own.csv --output third.csv"),
     ("one star as a figure", ".venv/bin/photfeh plot own.csv --stars stars.csv --star {star} --output star.png"),
@@ -38,7 +41,9 @@ def main() -> None:
         for what, command in STEPS:
             if "own.csv" in command and not star:
                 made = [str(folder / ".venv" / "bin" / "python"), "-c", OWN]
-                star = subprocess.run(made, cwd=folder, env=clean, check=True, capture_output=True, text=True).stdout.strip()
+                star = subprocess.run(
+                    made, cwd=folder, env=clean, check=True, capture_output=True, text=True
+                ).stdout.strip()
             began = time.monotonic()
             words = command.format(star=star).split()
             done = subprocess.run(words, cwd=folder, env=clean, check=False, capture_output=True, text=True)
