@@ -61,7 +61,7 @@ test-oldest: VENV := .venv-oldest
 test-oldest:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv $(TORCH)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct --override tools/newest.txt \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct --override tools/overrides.txt \
 		--editable '.[test]'
 	$(BIN)/python -m pytest -m "not slow" -p no:cacheprovider $(ARGS)
 

@@ -41,9 +41,7 @@ def main() -> None:
         for what, command in STEPS:
             if "own.csv" in command and not star:
                 made = [str(folder / ".venv" / "bin" / "python"), "-c", OWN]
-                star = subprocess.run(
-                    made, cwd=folder, env=clean, check=True, capture_output=True, text=True
-                ).stdout.strip()
+                star = subprocess.check_output(made, cwd=folder, env=clean, text=True).strip()
             began = time.monotonic()
             words = command.format(star=star).split()
             done = subprocess.run(words, cwd=folder, env=clean, check=False, capture_output=True, text=True)
