@@ -67,7 +67,7 @@ test-oldest:
 
 # The training loop on a GPU: mixed precision, and the state of its random numbers
 test-gpu: $(STAMP)
-	$(BIN)/python -m pytest tests/test_gpu.py -rs
+	$(BIN)/python -m pytest tests/test_gpu.py tests/test_fused.py -rs
 
 coverage: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered \
