@@ -110,7 +110,7 @@ dist: $(RELEASE)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/python -m twine check --strict dist/*
-	$(BIN)/python tools/built_wheel.py check dist
+	$(BIN)/python tools/built_wheel.py check dist $(VERSION)
 
 # The wheel of dist/ in an empty environment: first without torch, then with it
 test-wheel: $(RELEASE)

@@ -1,7 +1,7 @@
 """The built wheel: what is in it, and whether an empty environment that has it can predict.
 
-python tools/built_wheel.py check dist               contents and size
-python tools/built_wheel.py install dist             into an empty environment, without torch and with it
+python tools/built_wheel.py check dist [VERSION]       contents, size, version
+python tools/built_wheel.py install dist               into an empty environment, without torch and with it
 python tools/built_wheel.py smoke INDEX VERSION      the same from a package index
 """
 
@@ -54,10 +54,12 @@ def belongs(name: str) -> bool:
     return top == "photfeh" and rest.endswith(suffixes) and "test" not in rest.lower()
 
 
-def check(folder: str) -> None:
-    """Leave with what is wrong, or say how large the wheel is."""
+def check(folder: str, version: str = "") -> None:
+    """Leave with what is wrong, or say how large the wheel is; with a version, it must be that one."""
     wheel = only(folder, "*.whl")
     wrong = complaints(wheel)
+    if version and wheel.name.split("-")[1] != version:
+        wrong.append(f"it is not of version {version}")
     if wrong:
         sys.exit(f"{wheel.name}: {'; '.join(wrong)}.")
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(zipfile.ZipFile(wheel).namelist())} files")
