@@ -24,7 +24,7 @@ def notes(version: str, root: Path = ROOT) -> str:
     if left:
         sys.exit(f"changes/ still holds {len(left)} fragments; run make notes VERSION={version} and commit.")
     text = (root / "CHANGELOG.md").read_text()
-    found = re.search(rf"^## {re.escape(version)} \(.*\)\n(.*?)(?=^## |\Z)", text, re.S | re.M)
+    found = re.search(rf"^## {re.escape(version)} \([^\n]*\)\n(.*?)(?=^## |\Z)", text, re.S | re.M)
     if found is None:
         sys.exit(f"CHANGELOG.md has no section {version}; run make notes VERSION={version} and commit.")
     return found[1].strip() + "\n"
