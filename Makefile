@@ -1,26 +1,45 @@
 # Everything happens in .venv, made on first use. PYTHON may name another interpreter (3.11 or newer).
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN = $(VENV)/Scripts
+else
+BIN = $(VENV)/bin
+endif
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.installed-docs
+RELEASE := $(VENV)/.installed-release
+# The default wheels of later releases carry several GB of GPU libraries
+TORCH ?= torch==2.13.0
+CODE := src tests tools benchmarks docs
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo test test-slow fuzz lint format real-data laboratory founding tuning pretrained experiments \
-	bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-survey clean
+.PHONY: install demo test test-slow test-light test-oldest test-gpu coverage fuzz lint lint-workflows format docs \
+	docs-blocks dist test-wheel smoke notes release-notes release-check real-data laboratory founding tuning pretrained \
+	experiments bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-survey bench-minutes clean
 
 install: $(STAMP)
 
-# torch comes first and pinned: the default wheels of later releases carry several GB of GPU libraries
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "photfeh needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(STAMP)
 
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $(DOCS)
+
+$(RELEASE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[release]'
+	touch $(RELEASE)
+
 demo: $(STAMP)
 	$(BIN)/photfeh demo --output demo-output
+
+# --- tests ---------------------------------------------------------------------------------------------------------
 
 # Two files at a time, one thread each
 test: $(STAMP)
@@ -29,21 +48,92 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
+# Without torch and every other extra: what needs it is skipped and says so
+test-light: VENV := .venv-light
+test-light:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable . pytest hypothesis beartype jaxtyping sybil
+	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") and "torch is installed")'
+	$(BIN)/python -m pytest -m "not slow" $(shell $(PYTHON) tools/light_tests.py)
+
+# The oldest release of every direct dependency that pyproject.toml admits; torch as elsewhere, for its size
+test-oldest: VENV := .venv-oldest
+test-oldest:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv $(TORCH)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct --override tools/overrides.txt \
+		--editable '.[test]'
+	$(BIN)/python -m pytest -m "not slow" -p no:cacheprovider $(ARGS)
+
+# The training loop on a GPU: mixed precision, and the state of its random numbers
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest tests/test_gpu.py tests/test_fused.py -rs
+
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered \
+		--cov-report=xml
+
 # Ten minutes of damage to everything that is read: files in every format, text, models, data sets and runs.
 # FUZZ_SECONDS=60 for less; a failure names the FUZZ_SEED with which it comes again
 fuzz: export FUZZ_SECONDS ?= 600
 fuzz: $(STAMP)
 	$(BIN)/python -m pytest tests/test_fuzz.py -m slow -x -q -p no:cacheprovider
 
-lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+# --- style, types, floors, workflows ---------------------------------------------------------------------------------
+
+lint: $(STAMP) lint-workflows
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lint-workflows: $(STAMP)
+	$(BIN)/python tools/lint_workflows.py
+
 format: $(STAMP)
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+# --- documentation -------------------------------------------------------------------------------------------------
+
+# Warnings are errors; the tutorial is executed; nothing is fetched
+docs: $(DOCS)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+
+# Every command and code block of README and docs, for real, and how many there are
+docs-blocks: $(STAMP)
+	$(BIN)/python -m pytest tests/test_docs_blocks.py -m "slow or not slow" -q
+
+# --- release ---------------------------------------------------------------------------------------------------------
+
+dist: $(RELEASE)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tools/built_wheel.py check dist $(VERSION)
+
+# The wheel of dist/ in an empty environment: first without torch, then with it
+test-wheel: $(RELEASE)
+	$(BIN)/python tools/built_wheel.py install dist
+
+# make smoke INDEX=https://test.pypi.org/simple/ VERSION=1.2.3: the same from a package index
+smoke: $(RELEASE)
+	$(BIN)/python tools/built_wheel.py smoke $(INDEX) $(VERSION)
+
+# make notes VERSION=1.2.3: fragments of changes/ into CHANGELOG.md, version and date into the citation files
+notes: $(RELEASE)
+	$(BIN)/python -m towncrier build --yes --version $(VERSION)
+	$(BIN)/python tools/citation_files.py --version $(VERSION)
+
+# make release-notes VERSION=1.2.3: what CHANGELOG.md says of it, as release-notes.md; refused while fragments are left
+release-notes: $(STAMP)
+	$(BIN)/python tools/release_notes.py $(VERSION) > release-notes.md
+
+# The whole chain from tag to installed package, against two package indexes on this machine
+release-check: $(RELEASE)
+	$(BIN)/python tools/rehearse.py $(ARGS)
+
+# --- measured pages ----------------------------------------------------------------------------------------------------
 
 # The tables of docs/results.md; resumable, an hour or two on two cores
 real-data: pretrained
@@ -95,6 +185,10 @@ bench-recipe: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/training.md recipe benchmarks/bench_recipe.py \
 		--jobs 2 --threads 1 $(ARGS)
 
+# A person's first minutes, timed in a fresh clone: the table of docs/install.md
+bench-minutes: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/install.md minutes benchmarks/bench_minutes.py
+
 # Stars a second of every trained model
 bench-predict: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/predict.md predict benchmarks/bench_predict.py $(ARGS)
@@ -104,4 +198,4 @@ bench-survey: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/survey.md survey benchmarks/bench_survey.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) demo-output build dist
+	rm -rf $(VENV) .venv-light .venv-oldest demo-output build dist docs/_build

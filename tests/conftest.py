@@ -10,18 +10,41 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 import checked  # noqa: F401 - first of all, see there
+import skipped
 from browser import Browser
 from photfeh.cli import app, archive, console, laboratory, models, prediction, samples, stars, tuning
-from photfeh.core.errors import PhotfehWarning
+from photfeh.core.errors import MissingPackage, PhotfehWarning
+from photfeh.core.packages import has_package
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
 from photfeh.simulation.survey import Simulation, simulate
 
-torch.set_num_threads(2)
+if has_package("torch"):
+    import torch
+
+    torch.set_num_threads(2)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    table = skipped.lines(terminalreporter.stats.get("skipped", []))
+    if table:
+        terminalreporter.section("skipped, and why")
+        for line in table:
+            terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Where torch is not installed, what asks for it is skipped."""
+    try:
+        return (yield)
+    except MissingPackage as error:
+        if has_package("torch"):
+            raise
+        pytest.skip(str(error))
 
 
 def real_folder() -> Path:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from blocks import PAGES, ROOT
 
 
 def test_code_blocks_run():
@@ -18,8 +17,8 @@ def test_code_blocks_run():
 
 
 def test_links_lead_somewhere():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    for page in pages:
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
-            if not target.startswith(("http://", "https://")):
+            written_at_build = "generated/" in target  # by docs/_ext/reference.py; make docs finds what is missing
+            if not target.startswith(("http://", "https://")) and not written_at_build:
                 assert (page.parent / target).exists(), (page.name, target)

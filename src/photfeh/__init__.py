@@ -1,4 +1,4 @@
-"""photfeh: photometric metallicities of RR Lyrae stars from their light curves, with honest uncertainties.
+"""photfeh: photometric metallicities of RR Lyrae stars from their light curves, with calibrated uncertainties.
 
 The verbs of the command line are functions here: :func:`prepare`, :func:`validate`, :func:`learning_curve`,
 :func:`compare`, :func:`tune`, :func:`train`, :func:`calibrate`, :func:`load`, :func:`predict`, :func:`predict_batch`,

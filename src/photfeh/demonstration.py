@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from photfeh.core.errors import MissingColumn
+from photfeh.core.errors import MissingColumn, PhotfehWarning
 from photfeh.core.outputs import own_folder
+from photfeh.core.packages import has_package
 from photfeh.inference.prediction import predict
 from photfeh.inference.training import train
 from photfeh.report import ReportData, write_report
@@ -62,6 +64,7 @@ def demo(
         if progress is not None:
             progress(what, done, total)
 
+    models = _affordable()
     survey, fresh = folder / "survey", folder / "new-stars"
     say("simulate", 0, 1)
     write_simulation(n_stars, survey, seed=seed)
@@ -72,9 +75,11 @@ def demo(
         progress=lambda done, total: say("prepare", done, total),
     )  # fmt: skip
     run = validate(
-        dataset, folder / "run", models=_MODELS, folds=5, params=_QUICK, seed=seed, overwrite=True, progress=say
-    )
-    train(dataset, folder / "model", model="svr", seed=seed, verify=False, overwrite=True, progress=say)
+        dataset, folder / "run",
+        models=models, folds=5, params={name: _QUICK[name] for name in models if name in _QUICK},
+        seed=seed, overwrite=True, progress=say,
+    )  # fmt: skip
+    train(dataset, folder / "model", model="svr", seed=seed, overwrite=True, progress=say)
     predictions = predict(
         fresh / "epochs.parquet", fresh / "stars.parquet",
         model=folder / "model", output=folder / "predictions.parquet", overwrite=True,
@@ -84,6 +89,14 @@ def demo(
     )
     summary = _summary(predictions, pd.read_parquet(fresh / "stars.parquet"))
     return Demonstration(report, folder / "predictions.parquet", metrics[metrics["part"] == "score"], summary)
+
+
+def _affordable() -> tuple[str, ...]:
+    """The models to compare: without torch no networks."""
+    if has_package("torch"):
+        return _MODELS
+    warnings.warn("gru is left out, which needs torch: pip install 'photfeh[torch]'.", PhotfehWarning, stacklevel=3)
+    return tuple(name for name in _MODELS if name != "gru")
 
 
 def _summary(predictions: pd.DataFrame, stars: pd.DataFrame) -> str:

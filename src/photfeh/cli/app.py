@@ -15,7 +15,7 @@ import typer
 from photfeh.cli.archive import fetch
 from photfeh.cli.console import err, out
 from photfeh.cli.laboratory import compare, learning_curve, validate
-from photfeh.cli.models import calibrate, models, train
+from photfeh.cli.models import calibrate, cite, models, train
 from photfeh.cli.prediction import predict
 from photfeh.cli.samples import demo, prepare, simulate
 from photfeh.cli.stars import evaluate, plot
@@ -31,10 +31,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with honest uncertainties out.",
+    help="Photometric metallicities of RR Lyrae stars: light curves in, [Fe/H] with calibrated uncertainties out.",
 )
 for command in (
     demo, simulate, fetch, prepare, validate, compare, learning_curve, tune, train, calibrate, predict, evaluate, plot,
+    cite,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(models, name="models")

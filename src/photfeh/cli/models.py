@@ -12,7 +12,7 @@ from rich.table import Table
 from photfeh.cli.console import out, print_frame, progress, settings
 from photfeh.cli.options import Config, Output, Overwrite, Seed, Set, Threads, Weighting
 
-__all__ = ["calibrate", "models", "train"]
+__all__ = ["calibrate", "cite", "models", "train"]
 
 models = typer.Typer(no_args_is_help=True, help="List and describe models.")
 
@@ -72,10 +72,30 @@ def calibrate(
         out.print(str(way))
 
 
+def cite(
+    model: Annotated[
+        list[str] | None, typer.Option(help="Trained model that you used; again for more. Default: default.")
+    ] = None,
+    relation: Annotated[
+        list[str] | None, typer.Option(help="Published relation that you used; again for more.")
+    ] = None,
+) -> None:
+    """What to cite, as BibTeX, and the acknowledgement that the Gaia archive asks for.
+
+    Example: photfeh cite --model gru --relation dekany-2021-rrab-i > references.bib
+    """
+    from photfeh.inference.citation import ACKNOWLEDGEMENT
+    from photfeh.inference.citation import cite as entries
+
+    told = entries(model or ("default",), relation or ())
+    out.print(f"% {ACKNOWLEDGEMENT}\n\n{told}")
+
+
 @models.command("list")
 def models_list() -> None:
     """Architectures to train, and trained models to predict with."""
     from photfeh.core.bands import get_band
+    from photfeh.core.errors import MissingPackage
     from photfeh.inference.prediction import list_trained, load
     from photfeh.models.registry import MODELS
 
@@ -89,8 +109,12 @@ def models_list() -> None:
     for name in ("name", "light curves in", "labels"):
         ready.add_column(name)
     for name in list_trained():
-        predictor = load(name)
-        ready.add_row(name, str(get_band(predictor.band)), predictor.truth)
+        try:
+            predictor = load(name)
+        except MissingPackage as error:
+            ready.add_row(name, str(error), "")
+        else:
+            ready.add_row(name, str(get_band(predictor.band)), predictor.truth)
     out.print(ready)
 
 

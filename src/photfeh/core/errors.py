@@ -14,6 +14,7 @@ __all__ = [
     "FitFailed",
     "InUse",
     "MissingColumn",
+    "MissingPackage",
     "PhotfehError",
     "PhotfehWarning",
     "UnknownName",
@@ -69,6 +70,14 @@ class MissingColumn(BadInput):
             text += f"; found {', '.join(map(str, found[:20]))}{' ...' if len(found) > 20 else ''}"
         super().__init__(text + f". Rename or add the column {column!r}.")
         self.column = column
+
+
+class MissingPackage(BadInput):
+    """A package that only some users need, and that is not installed; the text says how to get it."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed: pip install 'photfeh[{extra}]'.")
+        self.package = package
 
 
 class UnknownName(BadInput):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from photfeh.core.cache import Parts
-from photfeh.core.errors import BadFile, BadInput
+from photfeh.core.errors import BadFile, BadInput, MissingPackage
 from photfeh.core.files import digest_of, read_sealed, write_sealed
 from photfeh.core.types import Float32Array
 from photfeh.inference.calibration import LEVELS, N_COVARIATES
@@ -57,6 +57,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
     content = read_sealed(path, what="a model", number=_FORMAT, remedy="train it again")
     try:
         _check_content(content)
+    except MissingPackage:  # nothing is wrong with the model
+        raise
     except (BadInput, *UNUSABLE) as error:
         raise BadFile(f"{path} is no model that can be used: {reason_of(error)}. Train it again.") from error
     _check_files(folder, content)

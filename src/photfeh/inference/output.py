@@ -16,6 +16,7 @@ from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.core.files import written
 from photfeh.core.flags import DESCRIPTIONS
 from photfeh.core.outputs import keep_inputs
+from photfeh.core.packages import versions
 from photfeh.core.stars import COLUMNS
 from photfeh.inference.columns import FULL_COLUMNS, PREDICTION_COLUMNS, OutputColumn
 from photfeh.inference.formats import WRITERS, is_ours
@@ -57,7 +58,7 @@ def provenance(**about: object) -> dict[str, object]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         **about,
         "flags": {str(int(bit)): text for bit, text in DESCRIPTIONS.items()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **versions(packages)},
     }
 
 

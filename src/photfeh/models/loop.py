@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -23,7 +24,7 @@ from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.files import written
 from photfeh.core.fingerprint import fingerprint
 
-__all__ = ["Batch", "FitConfig", "FitResult", "fit_network", "predict_network"]
+__all__ = ["Batch", "FitConfig", "FitResult", "fit_network", "predict_network", "seeded"]
 
 CHECKPOINT_SECONDS = 30.0
 """Shortest time between two checkpoints."""
@@ -90,6 +91,15 @@ def usable_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BadInput(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); take cpu.") from error
     return device
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers of torch from this seed within the block; afterwards the caller's go on, also those of GPUs."""
+    gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(seed)
+        yield
 
 
 def _autocast(device: str, precision: str) -> torch.autocast:
@@ -169,8 +179,7 @@ def fit_network(
     optimiser = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     generator = torch.Generator().manual_seed(config.seed)
     result, best = FitResult(), _snapshot(module)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed + 1)
+    with seeded(config.seed + 1):
         identity, saved = "", time.monotonic()
         if checkpoint is not None:
             identity = _identity(module, optimiser, train, tune, config, made_of)
@@ -291,6 +300,11 @@ def _batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     return iter(torch.tensor_split(order, max(1, round(n / size), min(8, n // 8))))
 
 
+def _device_of(module: nn.Module) -> torch.device:
+    """Where the parameters of a module are."""
+    return next(module.parameters()).device
+
+
 def _snapshot(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
@@ -320,6 +334,8 @@ def _save(
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value).cpu().clone() for name, value in state.items()}
     tensors["rng.batches"], tensors["rng.dropout"] = generator.get_state(), torch.get_rng_state()
+    if _device_of(module).type == "cuda":
+        tensors["rng.gpu"] = torch.cuda.get_rng_state(_device_of(module))
     with written(path) as beside:
         beside.write_bytes(to_bytes(tensors, {"identity": identity, "result": json.dumps(asdict(result))}))
 
@@ -351,5 +367,7 @@ def _resume(
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     generator.set_state(tensors["rng.batches"])
     torch.set_rng_state(tensors["rng.dropout"])
+    if "rng.gpu" in tensors:
+        torch.cuda.set_rng_state(tensors["rng.gpu"], _device_of(module))
     best = {name[5:]: value.to(config.device) for name, value in tensors.items() if name.startswith("best.")}
     return FitResult(**json.loads(metadata["result"])), best

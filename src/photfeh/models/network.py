@@ -18,7 +18,7 @@ from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray
 from photfeh.models.base import Regressor, Tune
-from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network
+from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network, seeded
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["CentredNetwork", "Network"]
@@ -92,8 +92,7 @@ class Network(Regressor):
         if tune is None:
             X, y, weight, tune = _set_aside(X, y, weight, self.seed)
         self._learn_scales(X, y, weight)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             module = self.build()
         result: FitResult = fit_network(
             module,

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, cast
 
 from photfeh.core.errors import UnknownName
+from photfeh.core.packages import needing
 from photfeh.models.parameters import check_parameters
 from photfeh.models.spaces import (
     ATTENTION,
@@ -44,10 +45,16 @@ class Entry:
     space: Space = field(default_factory=dict)
 
     def model_class(self) -> type[Regressor]:
-        """Import the class (and with it torch or scikit-learn)."""
-        return cast(
-            "type[Regressor]", getattr(importlib.import_module(f"photfeh.models.{self.module}"), self.class_name)
-        )
+        """Import the class (and with it torch or scikit-learn).
+
+        Raises
+        ------
+        MissingPackage
+            if the model needs torch and that is not installed; says how to get it.
+        """
+        with needing(f"the model class {self.class_name}"):
+            module = importlib.import_module(f"photfeh.models.{self.module}")
+        return cast("type[Regressor]", getattr(module, self.class_name))
 
 
 _FOUNDING = "Monti & Muraveva 2024"

@@ -17,7 +17,7 @@ from photfeh.core.threads import after_fork
 from photfeh.core.types import FloatArray
 from photfeh.models.attention import AttentionPooling, attend, phase_waves, step_mask
 from photfeh.models.kernels import fused
-from photfeh.models.loop import Batch, fit_network, predict_network
+from photfeh.models.loop import Batch, fit_network, predict_network, seeded
 from photfeh.models.network import CentredNetwork
 from photfeh.samples.sequences import SHAPE_FEATURES, Sequences
 
@@ -193,8 +193,7 @@ class Seq2Seq(CentredNetwork):
         zero, weight = self._checked(X, np.zeros(len(X)), None)
         learner = clone(self)  # what this object was fitted to stays as it is
         learner._learn_scales(X, zero, weight)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             module = learner.build()
         tune = np.arange(len(X)) % 7 == 3
         learn, check = (learner._batch(X[rows], zero[rows], weight[rows]) for rows in (~tune, tune))

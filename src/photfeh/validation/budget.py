@@ -48,10 +48,8 @@ def with_budget(name: str, params: Mapping[str, Any], budget: Budget) -> dict[st
 
     Under ``auto`` no cycle is cut short: patience is as long as the longest one.
     """
-    from photfeh.models.network import Network
-
     settings = dict(params)
-    if not issubclass(MODELS[name].model_class(), Network) or "epochs" in settings or budget is None:
+    if MODELS[name].model_class().kind != "network" or "epochs" in settings or budget is None:
         return settings
     if budget == "auto":
         return {"patience": LAST} | settings

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import joblib
 import numpy as np
@@ -20,7 +20,6 @@ from photfeh.core.errors import BadInput, PhotfehError
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor
-from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import Sequences
@@ -28,6 +27,9 @@ from photfeh.samples.weights import DensityWeights, evaluation_weights
 from photfeh.validation.budget import FIRST, GAIN, LAST, Budget, to_the_end, with_budget
 from photfeh.validation.run import Part, write_failure, write_fit
 from photfeh.validation.splits import Split
+
+if TYPE_CHECKING:
+    from photfeh.models.network import Network
 
 FIT_ERRORS = (PhotfehError, ArithmeticError, ValueError, RuntimeError)
 """What a fit may end with that is no mistake of the program: it is written down as failed."""
@@ -104,7 +106,7 @@ def fit_key(
 
 def _is_open(model: Regressor, params: Mapping[str, Any], budget: Budget) -> bool:
     """Whether the length of the training is to be found."""
-    return isinstance(model, Network) and budget == "auto" and "epochs" not in params
+    return model.kind == "network" and budget == "auto" and "epochs" not in params
 
 
 def _fresh(name: str, params: Mapping[str, Any], seed: int) -> Regressor:
@@ -133,7 +135,7 @@ def fit_split(
     is a folder for checkpoints: a call that was cut off goes on from them.
     """
     model = _fresh(name, with_budget(name, params, budget), seed)
-    network = isinstance(model, Network)
+    network = model.kind == "network"
     train = split.train if network else np.union1d(split.train, np.setdiff1d(split.tune, split.score))
     tune = split.tune if network else np.zeros(0, np.int64)
     density = DensityWeights(weighting).fit(data.feh[train], data.feh_error[train])
@@ -141,7 +143,8 @@ def fit_split(
     started = time.perf_counter()
     known = (data.sequences[train], data.feh[train], weight[train])
     history = pd.DataFrame()
-    if isinstance(model, Network):
+    if network:
+        model = cast("Network", model)
         held = (data.sequences[tune], data.feh[tune], weight[tune])
 
         def fit(one: Network, checkpoint: str) -> Network:

@@ -10,7 +10,6 @@ import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +21,7 @@ from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadFile, BadInput, FitFailed
 from photfeh.core.files import digest_of, read_json, read_sealed, write_json, write_sealed, write_text, written
 from photfeh.core.fingerprint import fingerprint
+from photfeh.core.packages import versions
 from photfeh.validation.budget import budget_table, not_converged
 from photfeh.validation.metrics import metrics_table
 
@@ -273,7 +273,7 @@ def environment() -> dict[str, Any]:
     """Versions, machine and time; no host or user name."""
     names = ("photfeh", "numpy", "scipy", "scikit-learn", "torch", "numba", "pandas", "pyarrow")
     return {
-        "versions": {name: version(name) for name in names},
+        "versions": versions(names),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),

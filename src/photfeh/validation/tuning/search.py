@@ -13,7 +13,6 @@ import pandas as pd
 
 from photfeh.core.errors import BadInput, FitFailed
 from photfeh.core.types import IntArray
-from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
 from photfeh.models.spaces import Space, check_space
 from photfeh.validation.fitting import FIT_ERRORS, Labelled, fit_split
@@ -122,7 +121,7 @@ class _Objective:
         self._splits = list(make_splits(self._data.feh, n_folds=how.n_folds, seed=how.seed))
         self._how = how
         model = create_model(how.name, **how.params)
-        self.epochs = model.epochs if isinstance(model, Network) else 0
+        self.epochs = int(model.get_params()["epochs"]) if model.kind == "network" else 0
 
     def __call__(self, trial: optuna.Trial, params: Mapping[str, Any]) -> float:
         from photfeh.validation.tuning.pruning import FOLDS_FROM

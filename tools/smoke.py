@@ -1,0 +1,41 @@
+"""Whether an installed photfeh can predict, in an environment that has nothing of this repository.
+
+python smoke.py light VERSION      torch is absent: relations predict, the trained models say what they need
+python smoke.py torch VERSION      the trained models predict
+"""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+import photfeh as pf
+
+what, version = sys.argv[1:]
+assert "site-packages" in pf.__file__, pf.__file__
+assert pf.__version__ == version, (pf.__version__, version)
+assert (find_spec("torch") is not None) == (what == "torch"), (
+    "torch is there where it should not be, or not where it should"
+)
+
+survey = pf.simulate(200, seed=7)
+relation = pf.predict(survey.curves, survey.stars, model="relation")
+error = np.nanstd(relation["feh"].to_numpy() - survey.stars["feh"].to_numpy())
+assert len(relation) == 200, len(relation)
+assert relation["feh"].notna().sum() > 150, "few stars were predicted"
+command = [str(Path(sys.executable).with_name("photfeh")), "models", "card", "default"]
+done = subprocess.run(command, capture_output=True, text=True, check=False)
+if what == "light":
+    assert done.returncode == 2, done
+    assert "pip install 'photfeh[torch]'" in done.stderr, done.stderr
+else:
+    assert done.returncode == 0, done.stderr
+    assert "dekany-i-band" in done.stdout, done.stdout
+    table = pf.predict(survey.curves, survey.stars)
+    known = table["feh"].notna()
+    assert known.sum() > 150, "few stars were predicted"
+    assert set(table.loc[known, "model"]) == {"dekany-i-band", "gaia-dr3-relation"}
+    assert (table.loc[known, "feh_lower"] < table.loc[known, "feh_upper"]).all()
+print(f"photfeh {version} {what}: predicts ({error:.2f} dex from the truth of simulated stars by the relation)")
