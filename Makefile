@@ -15,7 +15,7 @@ CODE := src tests tools benchmarks docs
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: install demo test test-slow test-light test-oldest test-gpu coverage fuzz lint lint-workflows format docs \
-	docs-blocks dist test-wheel smoke notes release-notes release-check real-data laboratory founding tuning pretrained \
+	docs-blocks dist test-wheel smoke notes release-notes release-check real-data spectroscopy laboratory founding tuning pretrained \
 	experiments bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-survey bench-minutes clean
 
 install: $(STAMP)
@@ -138,7 +138,12 @@ release-check: $(RELEASE)
 # The tables of docs/results.md; resumable, an hour or two on two cores
 real-data: pretrained
 	$(BIN)/python benchmarks/into_docs.py docs/results.md tables benchmarks/real_data.py
+	$(BIN)/python benchmarks/into_docs.py docs/results.md spectroscopy benchmarks/spectroscopy.py
 	$(BIN)/python benchmarks/into_docs.py docs/results.md epochs benchmarks/bench_epochs.py
+
+# The tables of docs/results.md against spectroscopy, and those of RRc; some minutes
+spectroscopy: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/results.md spectroscopy benchmarks/spectroscopy.py
 
 # Every model on every representation of three real sets, docs/laboratory.md; resumable, some hours on two cores
 laboratory: $(STAMP)

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from photfeh.readers import read_stars
+from photfeh.readers import read_lightcurves, read_stars
+from photfeh.samples.measure import measure
+from photfeh.samples.relations import get_relation
 
 SPECTROSCOPIC = "crestani-spectroscopic/stars.parquet"
 
@@ -36,3 +38,11 @@ def overtone_i_band(data: Path) -> pd.DataFrame:
     labels = pd.read_parquet(data / "ogle-i-band" / "gaia_dr3_rrc.parquet", columns=["source_id", "period", "feh_i"])
     labels = labels[~labels["source_id"].isin(spectroscopic_ids(data))]
     return read_stars(labels.rename(columns={"feh_i": "feh"}).assign(type="RRc"))
+
+
+def overtone_relation(data: Path) -> pd.DataFrame:
+    """The same stars with [Fe/H] by the relation of Muraveva+ 2025 on their G curves, and its error by the curve."""
+    stars = overtone_i_band(data)
+    measured = measure(read_lightcurves(data / "gaia-dr3" / "epoch_photometry.parquet"), stars).table
+    relation = get_relation("muraveva-2025-rrc")
+    return stars.assign(feh=relation.feh(measured)[0], curve_error=relation.curve_error(measured))

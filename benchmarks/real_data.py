@@ -1,9 +1,9 @@
-"""Cross-validation on real data and the comparison with spectroscopy; prints the tables of docs/results.md.
+"""Cross-validation on real data; prints the first tables of docs/results.md.
 
     make real-data           (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, runs/ keeps everything)
 
-Three kinds of truth are reported apart: (a) labels by a formula of the same curve, (b) labels from another passband,
-(c) high-resolution spectroscopy, which no model was trained, tuned or selected on.
+Three kinds of truth are reported apart: (a) labels by a formula of the same curve, (b) labels from another passband;
+(c), spectroscopy, has a script of its own (benchmarks/spectroscopy.py).
 """
 
 from __future__ import annotations
@@ -22,19 +22,15 @@ import photfeh as pf
 from photfeh.core.errors import BadFile
 from photfeh.demonstration import report_run
 from photfeh.inference.calibration import cross_coverage
-from photfeh.inference.prediction import predict
-from photfeh.readers import read_stars
 from photfeh.report.figures import predictions as figures
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
-from photfeh.samples.relations import get_relation
 from photfeh.validation.metrics import score
 from photfeh.validation.pairs import beside_external
 from photfeh.validation.run import Run
 
 CLASSICAL = ("ridge-fourier", "svr", "random-forest", "gradient-boosting", "relation")
 MODELS = (*CLASSICAL, "circular", "circular-ensemble", "extreme-deconvolution", "blend")
-SHIPPED = ("dekany-i-band", "gaia-dr3-relation")
 # raw epochs for all: the feature-based models read the same Fourier features beside any representation
 HOW = {"representations": ("raw",), "weighting": "uniform"}
 USUAL = (-2.8, 0.1)
@@ -54,7 +50,6 @@ def main() -> None:
     models = [name for name in models if name != "circular-ensemble"]  # half of the blend
     gaia(Path(options.data) / "gaia-dr3", options.runs, first)
     dekany(Path(options.data) / "dekany-grebel-2022" / "stars.parquet", options.runs, models)
-    spectroscopy(Path(options.data), options.runs)
     overview(options.runs, Path("docs/img/overview.png"))
     print(f"\n{os.cpu_count()} cores, {platform.machine()}, photfeh {pf.__version__}")
 
@@ -133,6 +128,9 @@ def dekany(path: Path, runs: Path, models: list[str]) -> None:
         model="Dekany & Grebel 2022 (published)", feh_pred=lambda t: t["feh_dekany_grebel_2022"]
     )
     table(pd.concat([scored, peer]), f"\nAll {len(dataset.sample)} labelled stars, the suspect ones too:\n")
+    early = pd.concat([scored, peer])["fold"].isin([0, 1])
+    table(pd.concat([scored, peer])[early], "\nOf these, folds 0 and 1, on which the models were developed:\n")
+    table(pd.concat([scored, peer])[~early], "\nThe other eight folds:\n")
     print(
         "\nrmse and mae relative to the published predictions on the same stars, with the 95 % interval of the first "
         "over stars:\n"
@@ -143,63 +141,6 @@ def dekany(path: Path, runs: Path, models: list[str]) -> None:
     print(markdown(beside[["model", "n", *columns]].rename(columns=columns)))
     intervals(dataset, run)
     cost(run)
-
-
-def spectroscopy(data: Path, runs: Path) -> None:
-    print("\n### (c) Spectroscopy: 93 RRab of Crestani+ 2021 with Gaia DR3 G epochs\n")
-    folder = data / "crestani-spectroscopic"
-    stars = read_stars(folder / "stars.parquet")
-    epochs = folder / "epoch_photometry.parquet"
-    rows, held = [], []
-    has_curve = set(pd.read_parquet(epochs, columns=["source_id"])["source_id"])
-    here = stars[stars["source_id"].isin(has_curve)]
-    gaia_relation = here.assign(feh=-0.37 - 5.55 * here["pf"] + 0.94 * here["phi31_g"])[["source_id", "feh"]]
-    rows.append(against("Muraveva+ 2025 on Gaia's own phi31", stars, gaia_relation))
-    inputs = here.assign(period=here["pf"], phi31=here["phi31_g"], phi31_error=0.0)
-    gaia_sos = here.assign(feh=get_relation("gaia-sos-dr3-rrab").feh(inputs)[0])[["source_id", "feh"]]
-    rows.append(against("Gaia SOS relation on Gaia's own phi31", stars, gaia_sos))
-    stars["type"] = "RRab"
-    made = predict(epochs, stars, model="relation")
-    rows.append(against("Muraveva+ 2025 on our Fourier fit", stars, made))
-    dataset = without(stars, data / "dekany-grebel-2022" / "stars.parquet", runs / "dekany-no-spectroscopic-dataset")
-    for name in ("ridge-fourier", "svr"):
-        model = pf.train(dataset, runs / f"dekany-{name}", model=name, representation="raw", weighting="uniform")
-        made = predict(epochs, stars, model=model)
-        rows.append(against(f"{name} trained on the I-band labels", stars, made))
-    for name in SHIPPED:
-        made = predict(epochs, stars, model=name)
-        rows.append(against(f"shipped model {name}", stars, made))
-        held.append({"model": name} | inside(stars, made))
-        if name == "dekany-i-band":
-            rest = ~stars["source_id"].isin([1191510003353849472])
-            rows.append(against("the same without the doubtful label", stars[rest], made))
-    print(markdown(pd.DataFrame(rows)))
-    print(
-        "\nShare of these stars inside the intervals of the shipped models, as they are and with the offset removed:\n"
-    )
-    print(markdown(pd.DataFrame(held)))
-
-
-def inside(stars: pd.DataFrame, made: pd.DataFrame) -> dict[str, float]:
-    """Observed coverage of the standard errors and of the 90 % intervals, as they are and with the offset removed."""
-    found = pf.evaluate(made, stars)
-    offset = found.scored["residual"].median()
-    moved = made.assign(**{name: made[name] - offset for name in ("feh", "feh_lower", "feh_upper")})
-    shares = {}
-    for end, overall in (("", found.overall), (", centred", pf.evaluate(moved, stars).overall)):
-        shares |= {f"68 %{end}": overall["coverage_1s"], f"90 %{end}": overall["coverage_90"]}
-    return shares
-
-
-def without(stars: pd.DataFrame, path: Path, folder: Path) -> Dataset:
-    """The second set less every star that has spectroscopy."""
-    table = read_stars(path)
-    shared = table["source_id"].isin(stars["source_id"])
-    print(f"{shared.sum()} of the stars with I-band labels are among them and were left out of the training.\n")
-    try:
-        return Dataset.open(folder)
-    except BadFile:
-        return prepare(path, table[~shared], folder, assume_type="RRab", truth="independent passband")
 
 
 def overview(runs: Path, path: Path) -> None:
@@ -220,11 +161,6 @@ def overview(runs: Path, path: Path) -> None:
     right.set_title("blend from Gaia G, labels from OGLE I, out of fold")
     figure.savefig(path, dpi=110)
     print(f"\n{path} written")
-
-
-def against(name: str, stars: pd.DataFrame, made: pd.DataFrame) -> dict[str, object]:
-    overall = pf.evaluate(made, stars).overall
-    return {"method": name, "n": int(overall["n"]), **{key: overall[key] for key in ("bias", "sd", "robust_sd")}}
 
 
 def table(scored: pd.DataFrame, title: str) -> None:

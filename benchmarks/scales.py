@@ -17,14 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from label_tables import high_resolution, low_resolution, overtone_i_band
+from label_tables import high_resolution, low_resolution, overtone_i_band, overtone_relation
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.scale import ScaleMap
 from photfeh.inference.spectroscopy import compared, of_type
-from photfeh.readers import read_lightcurves
-from photfeh.samples.measure import measure
-from photfeh.samples.relations import get_relation
 from pretrain import PRETRAINED, RECIPES
 
 HIGH = "crestani-2021"
@@ -86,13 +83,9 @@ def overtone(ensemble: Ensemble, data: Path) -> ScaleMap:
 
 def relation_minus_labels(data: Path) -> np.ndarray:
     """The relation's [Fe/H] from well-observed G curves minus the I-band label of the same star [dex]."""
-    stars = overtone_i_band(data)
-    curves = read_lightcurves(data / "gaia-dr3" / "epoch_photometry.parquet")
-    table = measure(curves, stars).table
-    feh, _ = get_relation("muraveva-2025-rrc").feh(table)
-    error = get_relation("muraveva-2025-rrc").curve_error(table)
-    difference = np.asarray(feh) - stars["feh"].to_numpy()
-    return difference[np.isfinite(difference) & (np.asarray(error) < 0.1)]
+    stars, relation = overtone_i_band(data), overtone_relation(data)
+    difference = relation["feh"].to_numpy() - stars["feh"].to_numpy()
+    return difference[np.isfinite(difference) & (relation["curve_error"].to_numpy() < 0.1)]
 
 
 if __name__ == "__main__":

@@ -96,7 +96,9 @@ def world(tmp_path_factory):
     stars[known][["source_id", "period", "type", "feh"]].assign(feh_error=0.1).to_csv(
         folder / "labelled.csv", index=False
     )
-    stars[["source_id", "feh"]].assign(feh_error=0.1).to_csv(folder / "spectroscopy.csv", index=False)
+    taken = stars[["source_id", "period", "type", "feh"]].assign(feh_error=0.1)
+    taken.to_csv(folder / "spectroscopy.csv", index=False)
+    taken.to_csv(folder / "spectroscopy-v.csv", index=False)
     curves = pd_table(survey.curves).assign(band="V")
     curves.to_csv(folder / "v-band.csv", index=False)
     shutil.copy(folder / "labelled.csv", folder / "labelled-v.csv")
