@@ -115,3 +115,19 @@ def test_few_stars_get_few_components(dataset):
     X = dataset.sequences("raw", dataset.sample[:40])
     model = ExtremeDeconvolution(n_members=1).fit(X, dataset.stars["feh"].to_numpy()[dataset.sample[:40]])
     assert model.arrays_["share"].shape == (1, 1)
+
+
+def test_a_component_that_loses_all_its_stars_spoils_nothing(dataset):
+    """A cluster of stars whose weights vanish: its component is left without any, and says nothing."""
+    rows = dataset.sample[:120]
+    X, feh = dataset.sequences("raw", rows), dataset.stars["feh"].to_numpy()[rows]
+    rrc = (dataset.stars["type"].to_numpy() == "RRc")[rows]
+    assert rrc.sum() > 15
+    weight = np.where(rrc, 1e-300, 1.0)
+    model = ExtremeDeconvolution(n_members=2, n_components=4).fit(X, feh - 3.0 * rrc, weight)
+    for name, values in model.arrays_.items():
+        assert np.isfinite(values).all(), name
+    mean, sigma = model.predict_dist(X[~rrc])
+    assert np.isfinite(mean).all()
+    assert np.isfinite(sigma).all()
+    assert np.sqrt(np.mean((mean - feh[~rrc]) ** 2)) < 0.5

@@ -30,6 +30,8 @@ __all__ = ["ExtremeDeconvolution", "harmonic_information"]
 
 _PERIOD_ERROR = 0.004
 """Width [d] given to periods: they are exact, but a component must not become a sheet in the period."""
+_LEAST_MASS = 1e-9
+"""Stars that a component holds at least; below, it holds none."""
 _PRIOR_STARS = 20.0
 """Weight, in stars, of the prior that keeps a component from collapsing."""
 
@@ -97,12 +99,14 @@ class ExtremeDeconvolution(Regressor):
             mass, first, second = expectation(
                 information, vector, weight, centre, *_prepared(share, centre, covariance)
             )
-            moved = first / mass[:, None]
+            # a component that holds no star any more stays where it is, with the least covariance
+            held = np.maximum(mass, _LEAST_MASS)
+            moved = np.where(mass[:, None] > _LEAST_MASS, first / held[:, None], centre)
             step = moved - centre
             second += np.transpose(np.tril(second, -1), (0, 2, 1))
             second -= mass[:, None, None] * step[:, :, None] * step[:, None, :]
             covariance = (second + _PRIOR_STARS * floor) / (mass + _PRIOR_STARS)[:, None, None]
-            centre, share = moved, mass / mass.sum()
+            centre, share = moved, held / held.sum()
         return share, centre, covariance
 
     def _likelihood(self, X: Sequences) -> tuple[FloatArray, FloatArray, FloatArray]:
