@@ -92,7 +92,7 @@ def _training(data: ReportData, ranking: list[Key]) -> Section | None:
     for number, (model, representation) in enumerate(ordered[:TRAINED]):
         table = data.history
         if "kept" in table.columns:  # of a network trained to its end, only the cycle that was kept
-            table = table[table["kept"] | table["kept"].isna()]
+            table = table[table["kept"].ne(False)]
         rows = table[(table["model"] == model) & (table["representation"] == representation)]
         title = f"{label((model, representation))}."
         drawings.append(draw(f"training-{number}", figures.training_curves(rows), title, "Dots: least tune loss."))
