@@ -36,7 +36,12 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    # made by scikit-learn, with references into its own pages
+    "exclude-members": "set_fit_request, set_score_request, set_predict_request, get_metadata_routing",
+}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
