@@ -116,6 +116,6 @@ def test_a_trained_model_tells_the_coverage_of_what_it_ships(dataset: Dataset, t
     without = train(dataset, tmp_path / "w", **options)
     assert without.notes["coverage"] == []
     assert without.calibration == model.calibration
-    assert "not recorded" in model_card(without, "w")
+    assert "Not measured; `photfeh train --verify` does." in model_card(without, "w")
     with pytest.raises(BadInput, match="other settings"):
         train(dataset, tmp_path / "w", verify=True, **options)

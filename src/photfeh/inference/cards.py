@@ -57,9 +57,7 @@ def model_card(
             "",
             "## Coverage of the intervals",
             "",
-            "Of ensembles of one member less, on stars that none of their members and no calibration has seen.",
-            "",
-            *_table(notes.get("coverage", [])),
+            *_coverage(notes),
         ]
     if ensemble.maps:
         lines += ["", "## Scale", "", f"The labels are on the scale {ensemble.label_scale}. From there:", ""]
@@ -93,6 +91,16 @@ def weights_sha256(folder: str | Path) -> str:
 
 def _counts(notes: Mapping[str, Any]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in notes.get("type_counts", {}).items())
+
+
+def _coverage(notes: Mapping[str, Any]) -> list[str]:
+    """What the intervals were scored on, and how many truths they hold."""
+    if not notes.get("coverage"):
+        return ["Not measured; `photfeh train --verify` does."]
+    whose = "Of single members, calibrated on the other folds."
+    if notes.get("verified"):
+        whose = "Of ensembles of one member less, on stars that none of their members and no calibration has seen."
+    return [whose, "", *_table(notes["coverage"])]
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -113,7 +113,7 @@ def train(
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
         how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
-        notes |= {"scale": scale or dataset.truth}
+        notes |= {"scale": scale or dataset.truth, "verified": verify}
         ensemble = _assemble(dataset, data, representation, model, members, splits, unseen, notes)
         ensemble.save(folder, overwrite=True)
         parts.finish([*keys, *pair_keys], made + pairs_made)
