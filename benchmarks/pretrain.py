@@ -101,7 +101,7 @@ _LOW_RESOLUTION_TEXTS = {
     "Remake": "`make pretrained` (benchmarks/pretrain.py).",
 }
 _UNIFORM: dict[str, Any] = {"representation": "raw", "weighting": "uniform"}
-_MIXTURES = {"model": "extreme-deconvolution", "folds": 10, "verify": True, **_UNIFORM}
+_MIXTURES = {"model": "extreme-deconvolution", "folds": 10, **_UNIFORM}
 RECIPES = (
     Recipe(
         name="dekany-i-band", epochs=_DEKANY, stars=_DEKANY, prepare=_I_BAND, dataset="dekany-pretraining",
