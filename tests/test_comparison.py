@@ -426,8 +426,9 @@ class Strict(HTMLParser):
             assert self.open.pop() == tag
 
 
-@pytest.fixture
-def written(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("comparison")
     stars = pd.DataFrame({"source_id": np.arange(N) + 1000, "type": "RRab"})
     for name in ("n_epochs", "period", "zero_point", "peak_to_peak"):
         stars[name] = np.random.default_rng(3).uniform(0.4, 0.9, N)

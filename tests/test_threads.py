@@ -23,7 +23,7 @@ from photfeh.core.threads import in_parts, limited, number_of_threads
 FORKS = {"fork", "forkserver", "bare-fork", "fork-of-threads"}
 
 
-QUICK = ("fork", "threads")
+QUICK = ("fork",)
 """Ways that are tried in the default run; each starts processes that load everything anew."""
 
 

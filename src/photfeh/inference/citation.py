@@ -22,12 +22,14 @@ ACKNOWLEDGEMENT = (
 """The words that the Gaia archive asks for."""
 
 _SURVEY = ("gaia2016", "gaia2023", "clementini2023")
-_OF_MODELS = {
-    "dekany-i-band": ("dekany2021", "dekany2022"),
-    "gru": ("dekany2021", "dekany2022", "monti2024"),
-    "gaia-dr3-relation": ("muraveva2025",),
+_OF_MODELS = {  # labels, and the spectroscopy behind the scale
+    "dekany-i-band": ("dekany2021", "dekany2022", "crestani2021", "liu2020"),
+    "gru": ("dekany2021", "dekany2022", "monti2024", "crestani2021", "liu2020"),
+    "gaia-dr3-relation": ("muraveva2025", "crestani2021", "liu2020"),
+    "liu-2020": ("liu2020", "crestani2021"),
+    "ogle-i-band-rrc": ("dekany2021", "muraveva2025"),
     "relation": ("muraveva2025",),
-    "default": ("dekany2021", "dekany2022", "muraveva2025"),
+    "default": ("dekany2021", "dekany2022", "muraveva2025", "crestani2021", "liu2020"),
 }
 _OF_RELATIONS = {
     "muraveva-2025": ("muraveva2025",),
