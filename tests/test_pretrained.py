@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -106,3 +108,9 @@ def test_unlabelled_real_stars_get_plausible_values(real_data):
     some = stars[stars["feh"].isna()].head(300)
     table = predict(some, read_stars(some[["source_id", "period"]]).assign(type="RRab"))
     assert table["feh"].between(-3.2, 0.5).mean() > 0.99
+
+
+def test_opening_a_model_does_not_load_the_compiler_of_torch():
+    """It takes three seconds, which every first prediction would wait for."""
+    code = "import sys; import photfeh as pf; pf.load(); sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=240).returncode == 0

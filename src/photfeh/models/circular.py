@@ -37,11 +37,13 @@ class RidgeCurve(nn.Module):
     def __init__(self, n_harmonics: int, n_grid: int, prior: float = 0.7, rounds: int = 3) -> None:
         super().__init__()
         self.rounds = rounds
-        k = torch.arange(1, n_harmonics + 1, dtype=torch.float64)
-        self.register_buffer("k", k, persistent=False)
-        spread = torch.cat([torch.tensor([30.0], dtype=torch.float64), (prior * k**-1.5).repeat_interleave(2)])
-        self.register_buffer("precision", spread**-2.0, persistent=False)
-        self.register_buffer("grid", self.basis(torch.arange(n_grid, dtype=torch.float64) / n_grid), persistent=False)
+        with torch.device("cpu"):  # constants; on "meta", arange would load the compiler of torch, three seconds
+            k = torch.arange(1, n_harmonics + 1, dtype=torch.float64)
+            self.register_buffer("k", k, persistent=False)
+            spread = torch.cat([torch.tensor([30.0], dtype=torch.float64), (prior * k**-1.5).repeat_interleave(2)])
+            self.register_buffer("precision", spread**-2.0, persistent=False)
+            grid = torch.arange(n_grid, dtype=torch.float64) / n_grid
+            self.register_buffer("grid", self.basis(grid), persistent=False)
 
     k: Tensor
     precision: Tensor
