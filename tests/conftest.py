@@ -36,6 +36,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
+LONG = ("test_kill.py", "test_validation.py", "test_exit_status.py", "test_archive.py", "test_models.py")
+"""Files that take a minute or more: first, so that no worker begins one when the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Where torch is not installed, what asks for it is skipped."""
