@@ -82,7 +82,8 @@ def killed_until_done(verb: str, place: Path, kills: int, rng: random.Random, **
 
         child = start(verb, **values)
         if not wait_for(state, child):
-            assert child.returncode == 0, child.stderr.read()
+            with child.stderr as told:
+                assert child.returncode == 0, told.read()
             return done
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
