@@ -260,6 +260,14 @@ def test_what_changed_is_named_and_finished_work_is_not_done_again(
         predict_catalog(catalog, **{**how, "model": "gaia-dr3-relation"})
     with pytest.raises(BadInput, match="stars changed"):
         predict_catalog(catalog, SURVEY.stars.iloc[:3], **how)
+    with pytest.raises(BadInput, match="settings changed"):
+        predict_catalog(catalog, scale="labels", **how)
+    partition = next(catalog.glob("dataset/**/*.parquet"))
+    about = partition.stat()
+    os.utime(partition, ns=(about.st_atime_ns, about.st_mtime_ns + 1_000_000))  # written again, with as many rows
+    with pytest.raises(BadInput, match="catalog changed"):
+        predict_catalog(catalog, **how)
+    os.utime(partition, ns=(about.st_atime_ns, about.st_mtime_ns))
     monkeypatch.setattr("photfeh.inference.catalogs.version", lambda name: "another")
     with pytest.raises(BadInput, match="version changed"):
         predict_catalog(catalog, **how)

@@ -183,11 +183,18 @@ def _opened(lsdb: Any, place: str, id_column: str | None, keep: Sequence[str]) -
 
 
 def _identity(found: Any) -> str:
-    """What tells that a catalogue is the one of the earlier call: place, size, date, partitions, columns."""
+    """What tells that a catalogue is the one of the earlier call: place, size, date, partitions, columns.
+
+    On this disk also size and time of writing of every file, so that a partition that was written again is seen; of one
+    elsewhere only what it says of itself.
+    """
     info = found.catalog_info
     pixels = sorted((int(pixel.order), int(pixel.pixel)) for pixel in found.get_healpix_pixels())
     created = str((info.model_extra or {}).get("hats_creation_date", ""))
-    return fingerprint(str(found.catalog_base_dir), int(info.total_rows or 0), created, pixels, str(found.schema))
+    base = Path(str(found.catalog_base_dir).removeprefix("file://"))
+    files = [(path.relative_to(base).as_posix(), path.stat()) for path in sorted(base.glob("dataset/**/*.parquet"))]
+    written = [(name, about.st_size, about.st_mtime_ns) for name, about in files]
+    return fingerprint(str(base), int(info.total_rows or 0), created, pixels, str(found.schema), written)
 
 
 def _kept_stars(table: pd.DataFrame | None, output: Path) -> str | None:
