@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from photfeh.core.files import digest_of
 from photfeh.core.identifiers import identifier_columns
 from photfeh.core.lightcurves import LightCurves
 from photfeh.core.stars import restore_names
@@ -125,10 +126,10 @@ def _loaded(model: str | Path | Ensemble | None) -> Predictor:
     if isinstance(model, Ensemble):
         return load(model)
     sign = Path(str(model)) / "model.json"
-    return _load_once(None if model is None else str(model), sign.stat().st_mtime_ns if sign.is_file() else 0)
+    return _load_once(None if model is None else str(model), digest_of(sign) if sign.is_file() else "")
 
 
 @lru_cache(maxsize=4)
-def _load_once(model: str | None, changed: int) -> Predictor:
-    """``changed``: when a model folder was written, so that one trained again is loaded again."""
+def _load_once(model: str | None, content: str) -> Predictor:
+    """``content``: digest of model.json, which seals all files of a folder: one trained again is loaded again."""
     return load(model)
