@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from photfeh.core.types import FloatArray
 from photfeh.models.base import once
 from photfeh.models.kernels.ridge_curve import ridge_curves
-from photfeh.models.loop import Batch, equal_chunks, usable_device
+from photfeh.models.loop import Batch, equal_chunks, fit_network, seeded, usable_device
 from photfeh.models.network import Network
 from photfeh.samples.sequences import Sequences
 
@@ -135,6 +136,26 @@ class CircularModule(nn.Module):
         return torch.as_tensor(self.dense(self.dropout(nn.functional.gelu(self.hidden(self.dropout(pooled))))))
 
 
+class _OfCurves(nn.Module):
+    """The module without its first step: values are curves (N, G, 5)."""
+
+    def __init__(self, module: CircularModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
+        """(N, G, 5), (N,), (N, 2) -> (N, 2): mean and log sigma."""
+        return self.module.read(values.mT, extra)
+
+
+def _rolled(batch: Batch, generator: torch.Generator) -> Batch:
+    """Every curve (N, G, 5) begins somewhere else on its grid."""
+    n, steps = batch.values.shape[:2]
+    begin = torch.randint(steps, (n, 1), generator=generator).to(batch.values.device)
+    index = (torch.arange(steps, device=batch.values.device) + begin) % steps
+    return replace(batch, values=batch.values.gather(1, index[..., None].expand(-1, -1, batch.values.shape[2])))
+
+
 _SIZE, _CHUNK = 3, 128
 """The channel of :class:`RidgeCurve` that has a unit, and how many stars are predicted at a time."""
 
@@ -194,6 +215,43 @@ class Circular(Network):
                 x[:, _SIZE] -= unit
                 parts.append(module.read(x, extra[rows].to(device)).cpu())
         return torch.cat(parts)[: len(X)]
+
+    def learn_from(self, X: Sequences, mean: FloatArray, sigma: FloatArray) -> Circular:
+        """Fit to the answers of another model instead of labels: knowledge distillation (Hinton+ 2015).
+
+        Parameters
+        ----------
+        X : Sequences
+            Any curves, labelled or not; they are rotated in training, but neither thinned nor made noisier: an answer
+            belongs to the points that it was given for.
+        mean, sigma : (N,) what the other model says [dex]
+
+        The loss is the cross-entropy between the two Gaussians. A likelihood of the two targets mean - sigma and
+        mean + sigma, half and half, has the same value.
+        """
+        every = np.ones(len(X))
+        self._learn_scales(X, mean, every)
+        curves = _ridge_curves(X, self.n_harmonics, self.n_grid)
+        curves[:, _SIZE] -= math.log(float(self._scales["input"][1, 0]))
+        centre, scale = self._scales["target"]
+        extra, lengths = self._batch_extra(X), torch.full((len(X),), self.n_grid)
+        targets = [torch.as_tensor((mean + sign * sigma - centre) / scale, dtype=torch.float32) for sign in (-1, 1)]
+        held = torch.arange(len(X)) % 20 == 0
+        train, tune = (
+            Batch(
+                curves[rows].mT.repeat(2, 1, 1), lengths[rows].repeat(2), extra[rows].repeat(2, 1),
+                torch.cat([target[rows] for target in targets]), torch.ones(2 * int(rows.sum())),
+            )
+            for rows in (~held, held)
+        )  # fmt: skip
+        with seeded(self.seed):
+            module = cast(CircularModule, self.build())
+        result = fit_network(_OfCurves(module), train, tune, self.fit_config(), augment=_rolled)
+        self.history_ = result.history
+        self._take(module)
+        self.notes_ |= {"sigma": 1.0, "best_epoch": result.best_epoch, "epochs_run": len(result.history)}
+        self.notes_ |= {"n_parameters": sum(p.numel() for p in module.parameters())}
+        return self
 
     def augmentation(self) -> Callable[[Batch, torch.Generator], Batch]:
         """Thinning and rotation of every batch."""

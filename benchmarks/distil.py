@@ -1,0 +1,183 @@
+"""One network taught by all the networks and mixtures of a shipped ensemble: as good, and a fraction of the work.
+
+    make distilled           (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, an hour on one core)
+
+A student learns the teacher's mean and sigma on simulated RRab, on real curves without labels and on the teacher's own
+training stars, each as observed and once more thinned and made noisier. No label is used. For every fold of the
+teacher a student of the member that has not seen that fold learns from stars that are not in it: what it says there is
+scored beside the member itself, and its residuals calibrate the student of the whole ensemble, which is what ships.
+Sizes and epochs were set by how well a student meets its teacher on simulated stars, not by labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from label_tables import spectroscopic_ids
+from photfeh.core.types import BoolArray, FloatArray, IntArray
+from photfeh.inference.calibration import Calibration, cross_coverage
+from photfeh.inference.ensemble import Ensemble
+from photfeh.models.circular import Circular
+from photfeh.samples.dataset import Dataset
+from photfeh.samples.sequences import Sequences
+from photfeh.simulation.survey import write_simulation
+from photfeh.validation.metrics import score
+from photfeh.validation.pairs import beside_external
+from photfeh.validation.splits import make_splits
+from pretrain import PRETRAINED, RECIPES, ship
+from real_data import markdown, opened
+
+TEACHER, NAME = "dekany-i-band", "dekany-i-band-distilled"
+SIMULATED = 16_000  # of both types; two thirds are RRab
+FEWEST = 12
+TRAINING = {"epochs": 28, "batch_size": 128, "dropout": 0.0, "weight_decay": 0.001, "patience": 28}
+Dist = tuple[FloatArray, FloatArray]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    options = parser.parse_args()
+    data, runs = Path(options.data), options.runs / "distilled"
+    teacher, labelled = Ensemble.load(PRETRAINED / TEACHER), taught(data, options.runs)
+    pool = unlabelled(data, runs)
+    told = out_of_fold(teacher, labelled, pool, runs)
+    student = fitted(runs / "student", teacher.member_dist, joined(pool, labelled.X))
+    made = assembled(teacher, student, labelled, told["student"])
+    print(ship(replace(RECIPE, name=NAME), made, runs))
+    report(labelled, told)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The stars that taught the teacher, N rows."""
+
+    X: Sequences
+    feh: FloatArray
+    fold: IntArray
+
+
+RECIPE = next(recipe for recipe in RECIPES if recipe.name == TEACHER)
+
+
+def taught(data: Path, runs: Path) -> Labelled:
+    dataset = opened(
+        runs / RECIPE.dataset, data / RECIPE.epochs, data / RECIPE.stars, exclude=spectroscopic_ids(data),
+        representations=("raw", "spline"), **RECIPE.prepare,
+    )  # fmt: skip
+    rows = dataset.sample
+    feh = dataset.stars["feh"].to_numpy(float)[rows]
+    fold = np.empty(len(feh), np.int64)
+    for split in make_splits(feh, n_folds=5, seed=0):
+        fold[split.score] = split.fold
+    return Labelled(dataset.sequences("raw", rows), feh, fold)
+
+
+def unlabelled(data: Path, runs: Path) -> Sequences:
+    """RRab curves, simulated and of Gaia DR3, without the stars that have high-resolution spectroscopy."""
+    survey = runs / "survey"
+    if not (survey / "stars.parquet").is_file():
+        write_simulation(SIMULATED, survey, seed=41)
+    how = {"labels": "none", "cuts": "none", "representations": ("raw",), "exclude": spectroscopic_ids(data)}
+    sets = [
+        opened(runs / "simulated-dataset", survey / "epochs.parquet", survey / "stars.parquet", **how),
+        opened(
+            runs / "gaia-dataset", data / "gaia-dr3" / "epoch_photometry.parquet", data / "gaia-dr3" / "stars.parquet",
+            **how,
+        ),
+    ]  # fmt: skip
+    return joined(*(usable(one) for one in sets))
+
+
+def usable(dataset: Dataset) -> Sequences:
+    X = dataset.sequences("raw", np.arange(len(dataset.stars)))
+    good = (X.lengths >= FEWEST) & np.isfinite(X.shape_features()).all(axis=1)
+    return X[good & (dataset.stars["type"] == "RRab").to_numpy()]
+
+
+def joined(*parts: Sequences) -> Sequences:
+    names = ("values", "mask", "features", "source_id")
+    return Sequences(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in names), parts[0].representation
+    )
+
+
+def worsened(X: Sequences, rng: np.random.Generator) -> Sequences:
+    """The same stars with a part of their points, a third to all of them, and noise of up to 0.12 of their rms."""
+    keep = np.maximum(np.round(X.lengths * rng.uniform(0.33, 1.0, len(X))), np.minimum(FEWEST, X.lengths)).astype(int)
+    rank = np.where(X.mask, rng.random(X.mask.shape), 2.0).argsort(axis=1).argsort(axis=1)
+    kept = rank < keep[:, None]
+    order = np.argsort(~kept, axis=1, kind="stable")  # still in the order of phase
+    values = np.take_along_axis(X.values, order[..., None], axis=1)
+    mask = np.take_along_axis(kept, order, axis=1)
+    values[~mask] = 0.0
+    level = 0.12 * rng.random(len(X)) ** 2 * rms(values[..., 0], mask)
+    values[..., 0] += np.where(mask, level[:, None] * rng.standard_normal(mask.shape), 0.0)
+    return Sequences(values, mask, X.features, X.source_id, X.representation)
+
+
+def rms(values: FloatArray, mask: BoolArray) -> FloatArray:
+    """About the mean of the valid steps, (N,)."""
+    count = mask.sum(axis=1)
+    centred = np.where(mask, values - (values * mask).sum(axis=1, keepdims=True) / count[:, None], 0.0)
+    return np.sqrt(np.square(centred).sum(axis=1) / count)
+
+
+def fitted(folder: Path, says: Callable[[Sequences], Dist], X: Sequences) -> Circular:
+    """A student of what ``says`` tells of the curves; from the folder, where an earlier call has left it."""
+    student = Circular(**TRAINING)
+    if (folder / "model.json").is_file():
+        return student.restore(folder)
+    curves = joined(X, worsened(X, np.random.default_rng(7)))
+    student.learn_from(curves, *says(curves))
+    student.save(folder)
+    print(f"{folder}: {len(curves)} curves", *(f"{row['tune_rmse']:.4f}" for row in student.history_[::9]), flush=True)
+    return student
+
+
+def out_of_fold(teacher: Ensemble, labelled: Labelled, pool: Sequences, runs: Path) -> dict[str, Dist]:
+    """Mean and sigma (N,) of members and of their students on the fold that neither has seen."""
+    told = {who: (np.empty(len(labelled.feh)), np.empty(len(labelled.feh))) for who in ("teacher", "student")}
+    for number, member in enumerate(teacher.members):
+        held = labelled.fold == number
+        others = joined(pool[~np.isin(pool.source_id, labelled.X.source_id[held])], labelled.X[~held])
+        student = fitted(runs / f"student-{number}", member.predict_dist, others)
+        for who, model in (("teacher", member), ("student", student)):
+            for column, values in zip(told[who], model.predict_dist(labelled.X[held]), strict=True):
+                column[held] = values
+    return told
+
+
+def assembled(teacher: Ensemble, student: Circular, labelled: Labelled, told: Dist) -> Ensemble:
+    """The student of the whole ensemble, calibrated on the residuals of the students of its members."""
+    mean, sigma = told
+    calibration = Calibration.fit(labelled.X, mean - labelled.feh, sigma, shrink=teacher.calibration.shrink)
+    notes = teacher.notes | {
+        "training": {"model": "circular", "taught by": TEACHER, "params": student.get_params()},
+        "out_of_fold": score(labelled.feh, mean), "scores": [], "coverage": [],
+    }  # fmt: skip
+    return Ensemble("circular", teacher.representation, (student,), teacher.types, calibration, teacher.limits, notes)
+
+
+def report(labelled: Labelled, told: dict[str, Dist]) -> None:
+    X, feh = labelled.X, labelled.feh
+    table = pd.DataFrame({"source_id": X.source_id, "feh_true": feh, "feh_pred": told["student"][0]})
+    theirs = pd.Series(told["teacher"][0], index=X.source_id)
+    beside = beside_external(table.assign(model="student", representation="raw"), theirs, "teacher")
+    print("\nOut of fold, student beside the member that taught it (external):\n")
+    columns = ["n", "rmse", "external_rmse", "ratio", "ratio_low", "ratio_high", "mae", "external_mae"]
+    print(markdown(beside[columns]))
+    for who, (mean, sigma) in told.items():
+        print(f"\nCoverage, {who}:\n\n{markdown(cross_coverage(X, mean - feh, sigma, labelled.fold))}")
+
+
+if __name__ == "__main__":
+    main()
