@@ -21,11 +21,9 @@ import numpy as np
 import pandas as pd
 
 from label_tables import low_resolution, overtone_i_band, spectroscopic_ids
-from photfeh.core.errors import BadFile
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.training import train
-from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
 
 HERE = Path(__file__).parents[1]
@@ -145,16 +143,12 @@ def main() -> None:
 
 
 def make(recipe: Recipe, data: Path, runs: Path) -> Ensemble:
-    """Prepare (or open) the data set and train (or finish) the ensemble."""
-    folder = runs / recipe.dataset
-    try:
-        dataset = Dataset.open(folder)
-    except BadFile:
-        stars = recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
-        dataset = prepare(
-            data / recipe.epochs, stars, folder, exclude=spectroscopic_ids(data),
-            representations=("raw", "spline"), **recipe.prepare,
-        )  # fmt: skip
+    """Prepare the data set and train (or finish) the ensemble."""
+    stars = recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
+    dataset = prepare(
+        data / recipe.epochs, stars, runs / recipe.dataset, exclude=spectroscopic_ids(data),
+        representations=("raw", "spline"), overwrite=True, **recipe.prepare,
+    )  # fmt: skip
     print(dataset.cut_flow.to_string(index=False), flush=True)
     return train(
         dataset, runs / f"{recipe.name}-model", **recipe.train, progress=lambda *what: print(*what, flush=True)

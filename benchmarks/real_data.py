@@ -19,7 +19,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import photfeh as pf
-from photfeh.core.errors import BadFile
 from photfeh.demonstration import report_run
 from photfeh.inference.calibration import cross_coverage
 from photfeh.report.figures import predictions as figures
@@ -177,11 +176,12 @@ def cost(run: Run) -> None:
     print("\nSeconds per fit: " + ", ".join(f"{name} {value}" for name, value in seconds.items()))
 
 
-def opened(folder: Path, epochs: Path, stars: Path, **options: Any) -> Dataset:
-    try:
-        return Dataset.open(folder)
-    except BadFile:
-        return prepare(epochs, stars, folder, **options)
+def opened(folder: Path, epochs: Path, stars: Path | pd.DataFrame, **options: Any) -> Dataset:
+    """Prepared anew, which takes seconds: a folder of other files or settings is never taken for this one.
+
+    Runs on it go on all the same where its content is what it was.
+    """
+    return prepare(epochs, stars, folder, overwrite=True, **options)
 
 
 def markdown(frame: pd.DataFrame) -> str:

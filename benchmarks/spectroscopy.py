@@ -19,21 +19,20 @@ import pandas as pd
 
 import photfeh as pf
 from label_tables import high_resolution, low_resolution, overtone_i_band, overtone_relation
-from photfeh.core.errors import BadFile
 from photfeh.inference.calibration import Calibration
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.scale import Spectroscopy, leave_one_out
 from photfeh.inference.spectroscopy import compared, of_type
 from photfeh.samples.dataset import Dataset
-from photfeh.samples.preparation import prepare
 from pretrain import PRETRAINED, RECIPES
-from real_data import markdown
+from real_data import markdown, opened
 
 EPOCHS = {
     "high": "crestani-spectroscopic/epoch_photometry.parquet",
     "low": "liu-2020-spectroscopic/epoch_photometry.parquet",
     "gaia": "gaia-dr3/epoch_photometry.parquet",
 }
+RAW: dict[str, Any] = {"representations": ("raw",)}
 
 
 def main() -> None:
@@ -148,7 +147,7 @@ def low_resolution_table(data: Path, runs: Path) -> None:
 def out_of_fold(data: Path, runs: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Residual, standard error, half of the 90 % interval and fold of ``liu-2020``, calibrated on the other folds."""
     recipe = next(recipe for recipe in RECIPES if recipe.name == "liu-2020")
-    dataset = opened(runs / "liu-dataset", data / EPOCHS["low"], low_resolution(data), truth="spectroscopy")
+    dataset = opened(runs / "liu-dataset", data / EPOCHS["low"], low_resolution(data), truth="spectroscopy", **RAW)
     return nested(dataset, runs / "liu", recipe.train["params"], folds=10)
 
 
@@ -205,7 +204,7 @@ def overtones(data: Path, runs: Path) -> None:
     rows, params = [], {"n_members": 12}
     for number, (name, table) in enumerate(labels.items()):
         own = table[["source_id", "period", "type", "feh", "feh_error"]].dropna(subset="feh")
-        dataset = opened(runs / f"rrc-dataset-{number}", data / EPOCHS["gaia"], own, types=("RRc",), truth=name)
+        dataset = opened(runs / f"rrc-dataset-{number}", data / EPOCHS["gaia"], own, types=("RRc",), truth=name, **RAW)
         weighting = "uniform" if number == 0 else "inverse-variance"
         residual, error, half, _ = nested(dataset, runs / f"rrc-{number}", params, folds=5, weighting=weighting)
         stars = dataset.stars.iloc[dataset.sample]
@@ -232,13 +231,6 @@ def overtones(data: Path, runs: Path) -> None:
             ]
             rows.append({"trained on": name, "label": truth} | scored(off, *wide))
     print(markdown(pd.DataFrame(rows)))
-
-
-def opened(folder: Path, epochs: Path, stars: pd.DataFrame, **options: Any) -> Dataset:
-    try:
-        return Dataset.open(folder)
-    except BadFile:
-        return prepare(epochs, stars, folder, representations=("raw",), **options)
 
 
 if __name__ == "__main__":
