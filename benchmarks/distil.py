@@ -1,8 +1,8 @@
 """One network taught by all the networks and mixtures of a shipped ensemble: as good, and a fraction of the work.
 
-    make distilled           (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, an hour on one core)
+    make distilled           (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, two hours on one core)
 
-A student learns the teacher's mean and sigma on simulated RRab, on real curves without labels and on the teacher's own
+A student learns the teacher's mean and sigma on simulated stars, on real curves without labels and on the teacher's own
 training stars, each as observed and once more thinned and made noisier. No label is used. For every fold of the
 teacher a student of the member that has not seen that fold learns from stars that are not in it: what it says there is
 scored beside the member itself, and its residuals calibrate the student of the whole ensemble, which is what ships.
@@ -31,29 +31,58 @@ from photfeh.simulation.survey import write_simulation
 from photfeh.validation.metrics import score
 from photfeh.validation.pairs import beside_external
 from photfeh.validation.splits import make_splits
-from pretrain import PRETRAINED, RECIPES, ship
+from pretrain import PRETRAINED, RECIPES, Recipe, ship
 from real_data import markdown, opened
 
-TEACHER, NAME = "dekany-i-band", "dekany-i-band-distilled"
-SIMULATED = 16_000  # of both types; two thirds are RRab
+SIMULATED = 16_000  # two thirds are RRab
 FEWEST = 12
-TRAINING = {"epochs": 28, "batch_size": 128, "dropout": 0.0, "weight_decay": 0.001, "patience": 28}
+TRAINING = {"batch_size": 128, "dropout": 0.0, "weight_decay": 0.001}
 Dist = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """A shipped ensemble for one star type, and the epochs of its student."""
+
+    teacher: str
+    kind: str
+    epochs: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """What ships: the teacher's texts under the student's name."""
+        own = next(recipe for recipe in RECIPES if recipe.name == self.teacher)
+        said = f"One network, taught by the answers of `{self.teacher}`, which is a little better and much slower."
+        texts = own.texts | {"Training": said, "Remake": "`make distilled` (benchmarks/distil.py)."}
+        return replace(own, name=f"{self.teacher}-distilled", texts=texts)
+
+
+LESSONS = (
+    Lesson(teacher="dekany-i-band", kind="RRab", epochs=28), Lesson(teacher="ogle-i-band-rrc", kind="RRc", epochs=20)
+)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--teachers", default=",".join(lesson.teacher for lesson in LESSONS))
     options = parser.parse_args()
-    data, runs = Path(options.data), options.runs / "distilled"
-    teacher, labelled = Ensemble.load(PRETRAINED / TEACHER), taught(data, options.runs)
-    pool = unlabelled(data, runs)
-    told = out_of_fold(teacher, labelled, pool, runs)
-    student = fitted(runs / "student", teacher.member_dist, joined(pool, labelled.X))
-    made = assembled(teacher, student, labelled, told["student"])
-    print(ship(replace(RECIPE, name=NAME), made, runs))
-    report(labelled, told)
+    for lesson in LESSONS:
+        if lesson.teacher in options.teachers.split(","):
+            taught(lesson, options.data, options.runs)
+
+
+def taught(lesson: Lesson, data: Path, runs: Path) -> None:
+    """Fit the students of one teacher, ship the one of the whole, print how they compare."""
+    folder = runs / f"distilled-{lesson.teacher}"
+    teacher = Ensemble.load(PRETRAINED / lesson.teacher)
+    labelled, pool = labelled_stars(lesson, data, folder), unlabelled(lesson, data, folder)
+    told = out_of_fold(lesson, teacher, labelled, pool, folder)
+    student = fitted(lesson, folder / "student", teacher.member_dist, joined(pool, labelled.X))
+    made = assembled(lesson, teacher, student, labelled, told["student"])
+    print(ship(lesson.recipe, made, folder))
+    report(lesson, labelled, told)
 
 
 @dataclass(frozen=True)
@@ -65,42 +94,36 @@ class Labelled:
     fold: IntArray
 
 
-RECIPE = next(recipe for recipe in RECIPES if recipe.name == TEACHER)
-
-
-def taught(data: Path, runs: Path) -> Labelled:
+def labelled_stars(lesson: Lesson, data: Path, folder: Path) -> Labelled:
+    recipe = lesson.recipe
+    stars = recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
     dataset = opened(
-        runs / RECIPE.dataset, data / RECIPE.epochs, data / RECIPE.stars, exclude=spectroscopic_ids(data),
-        representations=("raw", "spline"), **RECIPE.prepare,
+        folder / "labelled", data / recipe.epochs, stars, exclude=spectroscopic_ids(data), representations=("raw",),
+        **recipe.prepare,
     )  # fmt: skip
     rows = dataset.sample
     feh = dataset.stars["feh"].to_numpy(float)[rows]
     fold = np.empty(len(feh), np.int64)
-    for split in make_splits(feh, n_folds=5, seed=0):
+    for split in make_splits(feh, n_folds=recipe.train.get("folds", 5), seed=0):
         fold[split.score] = split.fold
     return Labelled(dataset.sequences("raw", rows), feh, fold)
 
 
-def unlabelled(data: Path, runs: Path) -> Sequences:
-    """RRab curves, simulated and of Gaia DR3, without the stars that have high-resolution spectroscopy."""
-    survey = runs / "survey"
+def unlabelled(lesson: Lesson, data: Path, folder: Path) -> Sequences:
+    """Curves of the star type, simulated and of Gaia DR3, without the stars that have high-resolution spectroscopy."""
+    survey = folder / "survey"
     if not (survey / "stars.parquet").is_file():
         write_simulation(SIMULATED, survey, seed=41)
-    how = {"labels": "none", "cuts": "none", "representations": ("raw",), "exclude": spectroscopic_ids(data)}
-    sets = [
-        opened(runs / "simulated-dataset", survey / "epochs.parquet", survey / "stars.parquet", **how),
-        opened(
-            runs / "gaia-dataset", data / "gaia-dr3" / "epoch_photometry.parquet", data / "gaia-dr3" / "stars.parquet",
-            **how,
-        ),
-    ]  # fmt: skip
-    return joined(*(usable(one) for one in sets))
+    how = {"labels": "none", "cuts": "none", "types": (lesson.kind,), "representations": ("raw",)}
+    files = {"simulated": (survey / "epochs.parquet", survey / "stars.parquet")}
+    files["gaia"] = (data / "gaia-dr3" / "epoch_photometry.parquet", data / "gaia-dr3" / "stars.parquet")
+    left_out = spectroscopic_ids(data)
+    return joined(*(usable(opened(folder / name, *paths, exclude=left_out, **how)) for name, paths in files.items()))
 
 
 def usable(dataset: Dataset) -> Sequences:
-    X = dataset.sequences("raw", np.arange(len(dataset.stars)))
-    good = (X.lengths >= FEWEST) & np.isfinite(X.shape_features()).all(axis=1)
-    return X[good & (dataset.stars["type"] == "RRab").to_numpy()]
+    X = dataset.sequences("raw", dataset.sample)
+    return X[(X.lengths >= FEWEST) & np.isfinite(X.shape_features()).all(axis=1)]
 
 
 def joined(*parts: Sequences) -> Sequences:
@@ -131,9 +154,9 @@ def rms(values: FloatArray, mask: BoolArray) -> FloatArray:
     return np.sqrt(np.square(centred).sum(axis=1) / count)
 
 
-def fitted(folder: Path, says: Callable[[Sequences], Dist], X: Sequences) -> Circular:
+def fitted(lesson: Lesson, folder: Path, says: Callable[[Sequences], Dist], X: Sequences) -> Circular:
     """A student of what ``says`` tells of the curves; from the folder, where an earlier call has left it."""
-    student = Circular(**TRAINING)
+    student = Circular(**TRAINING, epochs=lesson.epochs, patience=lesson.epochs)
     if (folder / "model.json").is_file():
         return student.restore(folder)
     curves = joined(X, worsened(X, np.random.default_rng(7)))
@@ -143,36 +166,38 @@ def fitted(folder: Path, says: Callable[[Sequences], Dist], X: Sequences) -> Cir
     return student
 
 
-def out_of_fold(teacher: Ensemble, labelled: Labelled, pool: Sequences, runs: Path) -> dict[str, Dist]:
+def out_of_fold(
+    lesson: Lesson, teacher: Ensemble, labelled: Labelled, pool: Sequences, folder: Path
+) -> dict[str, Dist]:
     """Mean and sigma (N,) of members and of their students on the fold that neither has seen."""
     told = {who: (np.empty(len(labelled.feh)), np.empty(len(labelled.feh))) for who in ("teacher", "student")}
     for number, member in enumerate(teacher.members):
         held = labelled.fold == number
         others = joined(pool[~np.isin(pool.source_id, labelled.X.source_id[held])], labelled.X[~held])
-        student = fitted(runs / f"student-{number}", member.predict_dist, others)
+        student = fitted(lesson, folder / f"student-{number}", member.predict_dist, others)
         for who, model in (("teacher", member), ("student", student)):
             for column, values in zip(told[who], model.predict_dist(labelled.X[held]), strict=True):
                 column[held] = values
     return told
 
 
-def assembled(teacher: Ensemble, student: Circular, labelled: Labelled, told: Dist) -> Ensemble:
+def assembled(lesson: Lesson, teacher: Ensemble, student: Circular, labelled: Labelled, told: Dist) -> Ensemble:
     """The student of the whole ensemble, calibrated on the residuals of the students of its members."""
     mean, sigma = told
     calibration = Calibration.fit(labelled.X, mean - labelled.feh, sigma, shrink=teacher.calibration.shrink)
     notes = teacher.notes | {
-        "training": {"model": "circular", "taught by": TEACHER, "params": student.get_params()},
+        "training": {"model": "circular", "taught by": lesson.teacher, "params": student.get_params()},
         "out_of_fold": score(labelled.feh, mean), "scores": [], "coverage": [],
     }  # fmt: skip
     return Ensemble("circular", teacher.representation, (student,), teacher.types, calibration, teacher.limits, notes)
 
 
-def report(labelled: Labelled, told: dict[str, Dist]) -> None:
+def report(lesson: Lesson, labelled: Labelled, told: dict[str, Dist]) -> None:
     X, feh = labelled.X, labelled.feh
     table = pd.DataFrame({"source_id": X.source_id, "feh_true": feh, "feh_pred": told["student"][0]})
     theirs = pd.Series(told["teacher"][0], index=X.source_id)
     beside = beside_external(table.assign(model="student", representation="raw"), theirs, "teacher")
-    print("\nOut of fold, student beside the member that taught it (external):\n")
+    print(f"\n{lesson.teacher}, out of fold, student beside the member that taught it (external):\n")
     columns = ["n", "rmse", "external_rmse", "ratio", "ratio_low", "ratio_high", "mae", "external_mae"]
     print(markdown(beside[columns]))
     for who, (mean, sigma) in told.items():

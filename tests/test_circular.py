@@ -129,3 +129,28 @@ def test_the_kernel_draws_the_curves_of_the_module():
     phase = torch.tensor((X.values[..., 1] / X.feature("period")[:, None]).astype(np.float32))
     expected = RidgeCurve(6, 64)(phase, torch.tensor(X.values[..., 0]), torch.tensor(X.mask))
     torch.testing.assert_close(found, expected, rtol=0.0, atol=2e-6)
+
+
+def test_a_student_says_what_its_teacher_says_of_new_stars_sigma_too():
+    X, y = sample("raw")
+    sigma = np.where(X.feature("period") < 0.6, 0.05, 0.2)
+    student = Circular(epochs=40, channels=(24, 32), dropout=0.0, patience=40).learn_from(X[:300], y[:300], sigma[:300])
+    mean, spread = student.predict_dist(X[300:])
+    assert np.sqrt(np.mean((mean - y[300:]) ** 2)) < 0.2 * y.std()
+    short, long = (np.median(spread[where]) for where in (sigma[300:] == 0.05, sigma[300:] == 0.2))
+    assert long == pytest.approx(0.2, rel=0.25)  # where the mean is as good as it can be, the spread is the teacher's
+    assert 0.05 * 0.8 < short < 0.13  # the student's own error counts where it is as large
+    one, two = (Circular(epochs=1, channels=(8, 8)).learn_from(X[:90], y[:90], sigma[:90]).predict(X) for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+def test_a_curve_may_begin_anywhere_in_the_training_of_a_student():
+    curves = torch.arange(2 * 8 * 5, dtype=torch.float32).reshape(2, 8, 5)
+    batch = Batch(curves, torch.full((2,), 8), torch.zeros(2, 2), torch.zeros(2), torch.ones(2))
+    begins = set()
+    for seed in range(20):
+        rolled = circular._rolled(batch, torch.Generator().manual_seed(seed)).values
+        shift = int(rolled[0, 0, 0] / 5)
+        begins.add(shift)
+        assert torch.equal(rolled[0], curves[0].roll(-shift, dims=0))
+    assert len(begins) > 4
