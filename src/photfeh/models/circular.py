@@ -136,16 +136,25 @@ class CircularModule(nn.Module):
         return torch.as_tensor(self.dense(self.dropout(nn.functional.gelu(self.hidden(self.dropout(pooled))))))
 
 
-class _OfCurves(nn.Module):
-    """The module without its first step: values are curves (N, G, 5)."""
+class _Student(nn.Module):
+    """The module without its first step: values are curves (N, G, 5), the last extra column a teacher's sigma.
+
+    The loss of a target adds to it, as a penalty, what the teacher's uncertainty costs: sigma^2 in the square error.
+    """
 
     def __init__(self, module: CircularModule) -> None:
         super().__init__()
-        self.module = module
+        self.module, self._cost = module, torch.zeros(())
 
     def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
-        """(N, G, 5), (N,), (N, 2) -> (N, 2): mean and log sigma."""
-        return self.module.read(values.mT, extra)
+        """(N, G, 5), (N,), (N, 3) -> (N, 2): mean and log sigma."""
+        output = self.module.read(values.mT, extra[:, :-1])
+        self._cost = (0.5 * extra[:, -1].square() * torch.exp(-2.0 * output[:, 1].clamp(-5.0, 3.0))).mean()
+        return output
+
+    def penalty(self) -> Tensor:
+        """That of the last batch."""
+        return self._cost
 
 
 def _rolled(batch: Batch, generator: torch.Generator) -> Batch:
@@ -226,27 +235,25 @@ class Circular(Network):
             belongs to the points that it was given for.
         mean, sigma : (N,) what the other model says [dex]
 
-        The loss is the cross-entropy between the two Gaussians. A likelihood of the two targets mean - sigma and
-        mean + sigma, half and half, has the same value.
+        The loss is the cross-entropy of the two Gaussians. For early stopping a twentieth of the curves is kept, with
+        the two targets mean - sigma and mean + sigma each, whose likelihood has the same value.
         """
         every = np.ones(len(X))
         self._learn_scales(X, mean, every)
         curves = _ridge_curves(X, self.n_harmonics, self.n_grid)
         curves[:, _SIZE] -= math.log(float(self._scales["input"][1, 0]))
         centre, scale = self._scales["target"]
-        extra, lengths = self._batch_extra(X), torch.full((len(X),), self.n_grid)
-        targets = [torch.as_tensor((mean + sign * sigma - centre) / scale, dtype=torch.float32) for sign in (-1, 1)]
+        target, spread = (torch.as_tensor(a, dtype=torch.float32) for a in ((mean - centre) / scale, sigma / scale))
+        extra = torch.cat([self._batch_extra(X), spread[:, None]], dim=1)
+        whole = Batch(curves.mT, torch.full((len(X),), self.n_grid), extra, target, torch.ones(len(X)))
         held = torch.arange(len(X)) % 20 == 0
-        train, tune = (
-            Batch(
-                curves[rows].mT.repeat(2, 1, 1), lengths[rows].repeat(2), extra[rows].repeat(2, 1),
-                torch.cat([target[rows] for target in targets]), torch.ones(2 * int(rows.sum())),
-            )
-            for rows in (~held, held)
-        )  # fmt: skip
+        part = whole.rows(held)
+        certain = torch.cat([part.extra[:, :-1], torch.zeros(len(part), 1)], dim=1)
+        tune = [replace(part, extra=certain, target=part.target + sign * part.extra[:, -1]) for sign in (-1, 1)]
+        both = Batch(*(torch.cat([getattr(one, name) for one in tune]) for name in Batch.__dataclass_fields__))
         with seeded(self.seed):
             module = cast(CircularModule, self.build())
-        result = fit_network(_OfCurves(module), train, tune, self.fit_config(), augment=_rolled)
+        result = fit_network(_Student(module), whole.rows(~held), both, self.fit_config(), augment=_rolled)
         self.history_ = result.history
         self._take(module)
         self.notes_ |= {"sigma": 1.0, "best_epoch": result.best_epoch, "epochs_run": len(result.history)}
