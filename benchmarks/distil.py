@@ -36,7 +36,7 @@ from real_data import markdown, opened
 
 SIMULATED = 16_000  # two thirds are RRab
 FEWEST = 12
-TRAINING = {"batch_size": 128, "dropout": 0.0, "weight_decay": 0.001}
+TRAINING = {"batch_size": 64, "dropout": 0.0, "weight_decay": 0.001}
 Dist = tuple[FloatArray, FloatArray]
 
 
@@ -58,7 +58,7 @@ class Lesson:
 
 
 LESSONS = (
-    Lesson(teacher="dekany-i-band", kind="RRab", epochs=28), Lesson(teacher="ogle-i-band-rrc", kind="RRc", epochs=20)
+    Lesson(teacher="dekany-i-band", kind="RRab", epochs=20), Lesson(teacher="ogle-i-band-rrc", kind="RRc", epochs=20)
 )  # fmt: skip
 
 
