@@ -114,16 +114,17 @@ def unlabelled(lesson: Lesson, data: Path, folder: Path) -> Sequences:
     survey = folder / "survey"
     if not (survey / "stars.parquet").is_file():
         write_simulation(SIMULATED, survey, seed=41)
-    how = {"labels": "none", "cuts": "none", "types": (lesson.kind,), "representations": ("raw",)}
     files = {"simulated": (survey / "epochs.parquet", survey / "stars.parquet")}
     files["gaia"] = (data / "gaia-dr3" / "epoch_photometry.parquet", data / "gaia-dr3" / "stars.parquet")
-    left_out = spectroscopic_ids(data)
-    return joined(*(usable(opened(folder / name, *paths, exclude=left_out, **how)) for name, paths in files.items()))
+    how = {"labels": "none", "cuts": "none", "representations": ("raw",)}
+    pool = joined(*(usable(lesson, opened(folder / name, *paths, **how)) for name, paths in files.items()))
+    return pool[~np.isin(pool.source_id, spectroscopic_ids(data))]
 
 
-def usable(dataset: Dataset) -> Sequences:
-    X = dataset.sequences("raw", dataset.sample)
-    return X[(X.lengths >= FEWEST) & np.isfinite(X.shape_features()).all(axis=1)]
+def usable(lesson: Lesson, dataset: Dataset) -> Sequences:
+    X = dataset.sequences("raw", np.arange(len(dataset.stars)))
+    good = (X.lengths >= FEWEST) & np.isfinite(X.shape_features()).all(axis=1)
+    return X[good & (dataset.stars["type"] == lesson.kind).to_numpy()]
 
 
 def joined(*parts: Sequences) -> Sequences:
