@@ -1,9 +1,8 @@
 """One step of GRU and LSTM cells, forward and backward, and the matrix products of both, for a block of stars.
 
-Kernels work on ``LANES`` stars at once. Arrays are (rows, LANES), stars innermost, and the inner loops are plain ones
-over stars or over whole rows, which the compiler turns into vector instructions. Every star goes through the same
-instructions in its own lane, whatever its neighbours are: its result does not depend on the batch around it, to the
-last bit.
+Kernels work on ``LANES`` stars at once with values of type ``Lanes``: one number per star, held in vector registers. So
+the code below reads like the mathematics of one star. Every star goes through the same instructions in its own lane,
+whatever its neighbours are: its result does not depend on the batch around it, to the last bit.
 
 Notation: x_t input, h_t state, W, b weights, σ logistic function, ∘ product by element; t counts processed steps, so
 in the backward direction of a bidirectional layer t - 1 is the later time. ∂a means dLoss/da.
@@ -33,13 +32,7 @@ LSTM (Hochreiter & Schmidhuber 1997, with forget gate), a_i, a_f, a_g, a_o all o
 In both, ∂W_x = Σ_t ∂a x_tᵀ, ∂W_h = Σ_t ∂a h_{t-1}ᵀ and ∂b = Σ_t ∂a, summed over stars.
 
 Both cells have four rows per unit. GRU rows are ordered (n, r, z, q): then the input reaches the first three groups and
-the state the last three, and one product per side does it. In the LSTM both sides reach all four (i, f, g, o). Units
-and inputs are filled up with zeros to multiples of ``TILE``; such a unit stays 0 and so do its gradients.
-
-For the sake of the vectoriser, a loop reads and writes slices (indices that cannot be negative), it does not choose
-between a new value and the old one of the same place (a masked store, which is slow), and what takes long is split into
-short loops. ``FUSE`` lets a product and a sum become one instruction; nothing else is reordered but the sums of
-:func:`add_dots`.
+the state the last three, and one product per side does it. In the LSTM both sides reach all four (i, f, g, o).
 """
 
 # numba's decorators are untyped
@@ -47,261 +40,216 @@ short loops. ``FUSE`` lets a product and a sum become one instruction; nothing e
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
-import numpy as np
-from numba import extending, types
+
+from photfeh.models.kernels.lanes import (
+    flush,
+    load,
+    multiply_add,
+    sigmoid_and_tanh,
+    spread,
+    store,
+    tanh,
+    total,
+    two_sigmoids,
+    where_less,
+)
 
 __all__ = [
-    "FUSE",
-    "LANES",
-    "TILE",
-    "add_dots",
-    "add_long_product",
+    "COLUMNS",
+    "ROWS",
+    "add_outer",
     "add_product",
+    "add_rows",
+    "add_totals",
+    "gru_products",
     "gru_step",
     "gru_step_back",
     "lstm_step",
     "lstm_step_back",
+    "set_products",
 ]
 
-LANES = 32
-"""Stars per block."""
-TILE = 4
-"""Rows and columns of weights come in multiples of this."""
-FUSE = {"contract", "nsz"}
-SIGMOID_SCALE, TANH_SCALE = -1.0 / math.log(2.0), 2.0 / math.log(2.0)
-
-compiled: Any = numba.njit(fastmath=FUSE, error_model="numpy")
+ROWS, COLUMNS = 4, 2
+"""Rows and columns of a tile that stays in registers."""
 
 
-# --- functions ----------------------------------------------------------------------------------------------
+# --- matrices times lanes -----------------------------------------------------------------------------------
 
 
-def power(shifted: Any) -> Any:
-    """2^n, of a number that holds n plus the bias of the exponent in its lowest bits."""
-    raise NotImplementedError("compiled only")
+# Weights come in tiles (rows / ROWS, columns, ROWS), padded with rows of zeros.
 
 
-def exp2m1(y: Any) -> Any:
-    """2^y - 1 to rounding, also for small y, without a branch or a call.
-
-    y = n + f with |f| <= 1/2: a polynomial gives 2^f - 1, and 2^n is made by writing n into the bits of the exponent;
-    then 2^y - 1 = 2^n (2^f - 1) + (2^n - 1). Arguments are cut at ±60 (float64: ±500), so that the product of two
-    results stays finite.
-    """
-    raise NotImplementedError("compiled only")
-
-
-def tiny(x: Any) -> Any:
-    """Below this number, gradients are 0: see :func:`flush`."""
-    raise NotImplementedError("compiled only")
-
-
-@extending.overload(power, strict=False)
-def _power(shifted: Any) -> Callable[[Any], Any]:
-    if shifted == types.float32:
-        return lambda shifted: np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
-    return lambda shifted: np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
-
-
-@extending.overload(exp2m1, strict=False, jit_options={"fastmath": FUSE, "error_model": "numpy"})
-def _exp2m1(y: Any) -> Callable[[Any], Any]:
-    real, degree, cut, mantissa, bias = (
-        (np.float32, 5, 60.0, 23, 127) if y == types.float32 else (np.float64, 13, 500.0, 52, 1023)
-    )
-    first, *rest = (real(coefficient) for coefficient in reversed(_series(degree)))
-    series = tuple(rest)
-    # adding this number rounds to an integer and leaves it, plus the bias, in the lowest bits
-    magic, limit, one = real(1.5 * 2.0**mantissa + bias), real(cut), real(1.0)
-
-    def run(y: Any) -> Any:
-        y = limit if y > limit else y
-        y = -limit if y < -limit else y
-        shifted = y + magic
-        fraction = y - (shifted - magic)
-        value = first
-        for coefficient in series:
-            value = value * fraction + coefficient
-        scale = power(shifted)
-        return scale * fraction * value + (scale - one)
-
-    return run
-
-
-def _series(degree: int) -> list[float]:
-    """Coefficients of (2^f - 1) / f for |f| <= 1/2: interpolation in Chebyshev nodes, nearly the best polynomial."""
-    nodes = np.polynomial.Chebyshev.interpolate(lambda f: np.expm1(f * math.log(2.0)) / f, degree, domain=[-0.5, 0.5])
-    return [float(value) for value in nodes.convert(kind=np.polynomial.Polynomial).coef]
-
-
-@extending.overload(tiny, strict=False)
-def _tiny(x: Any) -> Callable[[Any], Any]:
-    value = np.float32(1e-25) if x == types.float32 else np.float64(1e-280)
-    return lambda x: value
-
-
-@compiled
-def flush(x: Any) -> Any:
-    """Round x to 0 where |x| < 1e-25 (float64: 1e-280).
-
-    Gradients that vanish over many steps would otherwise end as denormal numbers, which processors handle a hundred
-    times slower than others. Beside gradients of order one such a number is far below rounding.
-    """
-    return x if abs(x) >= tiny(x) else x - x
-
-
-@compiled
-def set_sigmoids(x: Any) -> None:
-    """Logistic function 1 / (1 + e^-x), in place."""
-    scale, one, two = x.dtype.type(SIGMOID_SCALE), x.dtype.type(1), x.dtype.type(2)
-    for i in range(len(x)):
-        x[i] = one / (exp2m1(x[i] * scale) + two)
-
-
-@compiled
-def tanh(x: Any, scale: Any, two: Any) -> Any:
-    """Hyperbolic tangent, (e^2x - 1) / (e^2x + 1); the constants have the type of x."""
-    m = exp2m1(x * scale)
-    return m / (m + two)
-
-
-# --- products -----------------------------------------------------------------------------------------------
-# Tiles of 2 x 4 weights, each read once for all lanes.
-
-
-@compiled
+@numba.njit
 def add_product(out: Any, weights: Any, v: Any) -> None:
-    """out[row] += Σ_k weights[row, k] v[k], where out and v hold rows of lanes, one after the other."""
-    pairs, fours = out.reshape(-1, 2 * LANES), v.reshape(-1, 4 * LANES)
-    for k in range(0, weights.shape[1], 4):
-        p = fours[k // 4]
-        for row in range(0, len(weights), 2):
-            o = pairs[row // 2]
-            a0, a1, a2, a3 = weights[row, k], weights[row, k + 1], weights[row, k + 2], weights[row, k + 3]
-            b0, b1, b2, b3 = weights[row + 1, k], weights[row + 1, k + 1], weights[row + 1, k + 2], weights[row + 1, k + 3]
-            for i in range(LANES):
-                x0, x1, x2, x3 = p[i], p[LANES + i], p[2 * LANES + i], p[3 * LANES + i]
-                o[i] = o[i] + a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                o[LANES + i] = o[LANES + i] + b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+    """out[row] += Σ_k weights[row, k] v[k], where out and v hold rows of lanes."""
+    tiles, columns, _ = weights.shape
+    for tile in range(tiles):
+        row = tile * ROWS
+        a, b, c, d = load(out, (row,)), load(out, (row + 1,)), load(out, (row + 2,)), load(out, (row + 3,))
+        for k in range(columns):
+            u = load(v, (k,))
+            a, b = multiply_add(weights[tile, k, 0], u, a), multiply_add(weights[tile, k, 1], u, b)
+            c, d = multiply_add(weights[tile, k, 2], u, c), multiply_add(weights[tile, k, 3], u, d)
+        store(out, (row,), a)
+        store(out, (row + 1,), b)
+        store(out, (row + 2,), c)
+        store(out, (row + 3,), d)
 
 
-@compiled
-def add_long_product(out: Any, weights: Any, v: Any, size: int) -> None:
-    """The same for the first ``size`` columns of out (rows, CHUNK LANES) and v (k, CHUNK LANES)."""
-    rows, columns = weights.shape
-    for row in range(0, rows, 2):
-        o, p = out[row, :size], out[row + 1, :size]
-        for k in range(0, columns, 4):
-            v0, v1, v2, v3 = v[k, :size], v[k + 1, :size], v[k + 2, :size], v[k + 3, :size]
-            a0, a1, a2, a3 = weights[row, k], weights[row, k + 1], weights[row, k + 2], weights[row, k + 3]
-            b0, b1, b2, b3 = weights[row + 1, k], weights[row + 1, k + 1], weights[row + 1, k + 2], weights[row + 1, k + 3]
-            for i in range(size):
-                x0, x1, x2, x3 = v0[i], v1[i], v2[i], v3[i]
-                o[i] = o[i] + a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                p[i] = p[i] + b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+@numba.njit
+def set_products(out: Any, bias: Any, w_x: Any, x: Any, w_h: Any, h: Any) -> None:
+    """out[row] = bias[row] + Σ_k w_x[row, k] x[k] + Σ_k w_h[row, k] h[k]; one of the weights may have no rows."""
+    for tile in range(max(len(w_x), len(w_h))):
+        row = tile * ROWS
+        a, b, c, d = spread(bias[row]), spread(bias[row + 1]), spread(bias[row + 2]), spread(bias[row + 3])
+        for k in range(w_x.shape[1] if len(w_x) else 0):
+            u = load(x, (k,))
+            a, b = multiply_add(w_x[tile, k, 0], u, a), multiply_add(w_x[tile, k, 1], u, b)
+            c, d = multiply_add(w_x[tile, k, 2], u, c), multiply_add(w_x[tile, k, 3], u, d)
+        for k in range(w_h.shape[1] if len(w_h) else 0):
+            u = load(h, (k,))
+            a, b = multiply_add(w_h[tile, k, 0], u, a), multiply_add(w_h[tile, k, 1], u, b)
+            c, d = multiply_add(w_h[tile, k, 2], u, c), multiply_add(w_h[tile, k, 3], u, d)
+        store(out, (row,), a)
+        store(out, (row + 1,), b)
+        store(out, (row + 2,), c)
+        store(out, (row + 3,), d)
 
 
-@numba.njit(fastmath=FUSE | {"reassoc"}, error_model="numpy")
-def add_dots(out: Any, g: Any, v: Any, size: int) -> None:
-    """out[row, k] += Σ_i g[row, i] v[k, i] for i < size, in an order that the compiler chose."""
-    rows, columns = out.shape
-    for row in range(0, rows, 2):
-        g0, g1 = g[row, :size], g[row + 1, :size]
-        for k in range(0, columns, 4):
-            v0, v1, v2, v3 = v[k, :size], v[k + 1, :size], v[k + 2, :size], v[k + 3, :size]
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = out.dtype.type(0)
-            for i in range(size):
-                x, y = g0[i], g1[i]
-                a0, a1, a2, a3 = a0 + x * v0[i], a1 + x * v1[i], a2 + x * v2[i], a3 + x * v3[i]
-                b0, b1, b2, b3 = b0 + y * v0[i], b1 + y * v1[i], b2 + y * v2[i], b3 + y * v3[i]
-            for j, (a, b) in enumerate(((a0, b0), (a1, b1), (a2, b2), (a3, b3))):
-                out[row, k + j] += a
-                out[row + 1, k + j] += b
+@numba.njit
+def add_outer(out: Any, g: Any, g_rows: int, first_g: int, v: Any, v_rows: int, first_v: int, steps: int) -> None:
+    """out[column, row] += Σ_step g[step g_rows + first_g + row] v[step v_rows + first_v + column], for each star.
+
+    Rows and columns of out beyond the matrix, up to whole tiles, take whatever stands there and are never read.
+    """
+    columns, rows = out.shape[:2]
+    for column in range(0, columns, COLUMNS):
+        for row in range(0, rows, ROWS):
+            a, b = load(out, (column, row)), load(out, (column, row + 1))
+            c, d = load(out, (column, row + 2)), load(out, (column, row + 3))
+            e, f = load(out, (column + 1, row)), load(out, (column + 1, row + 1))
+            p, q = load(out, (column + 1, row + 2)), load(out, (column + 1, row + 3))
+            i, k = first_g + row, first_v + column
+            for _ in range(steps):
+                u, w = load(v, (k,)), load(v, (k + 1,))
+                x, y, z, t = load(g, (i,)), load(g, (i + 1,)), load(g, (i + 2,)), load(g, (i + 3,))
+                a, b, c, d = multiply_add(x, u, a), multiply_add(y, u, b), multiply_add(z, u, c), multiply_add(t, u, d)
+                e, f, p, q = multiply_add(x, w, e), multiply_add(y, w, f), multiply_add(z, w, p), multiply_add(t, w, q)
+                i += g_rows
+                k += v_rows
+            store(out, (column, row), a)
+            store(out, (column, row + 1), b)
+            store(out, (column, row + 2), c)
+            store(out, (column, row + 3), d)
+            store(out, (column + 1, row), e)
+            store(out, (column + 1, row + 1), f)
+            store(out, (column + 1, row + 2), p)
+            store(out, (column + 1, row + 3), q)
+
+
+@numba.njit
+def add_rows(out: Any, g: Any, steps: int) -> None:
+    """out[row] += Σ_step g[step len(out) + row], for each star."""
+    for row in range(len(out)):
+        a = load(out, (row,))
+        for step in range(steps):
+            a = a + load(g, (step * len(out) + row,))
+        store(out, (row,), a)
+
+
+@numba.njit
+def add_totals(out: Any, sums: Any) -> None:
+    """Sums over the stars of a block."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] += total(load(sums, (i, j)))
 
 
 # --- one step of a cell -------------------------------------------------------------------------------------
-# All arrays are flat, rows of lanes one after the other; ends holds the lengths of the stars, as often as there are
-# units; t is of the same type.
 
 
-@compiled
-def gru_step(a: Any, h: Any, new_h: Any, ends: Any, t: Any) -> None:
-    """From a = (a_n without r∘q, a_r, a_z, q) to (n, r, z, q) in place, and from h_{t-1} to h_t in new_h."""
-    size = len(h)
-    n, r, z, q = a[:size], a[size : 2 * size], a[2 * size : 3 * size], a[3 * size : 4 * size]
-    scale, two = h.dtype.type(TANH_SCALE), h.dtype.type(2)
-    set_sigmoids(a[size : 3 * size])
-    for i in range(size):
-        before, value = h[i], tanh(n[i] + r[i] * q[i], scale, two)
-        n[i] = value
-        after = value + z[i] * (before - value)
-        new_h[i] = after if t < ends[i] else before
+@numba.njit
+def gru_products(a: Any, bias: Any, w_x: Any, x: Any, w_h: Any, h: Any) -> None:
+    """Set a = (a_n without r∘q, a_r, a_z, q); tiles of w_x are those of n, then of r and z, of w_h r and z, then q.
+
+    Each product may write up to a tile beyond its rows, so they come in this order.
+    """
+    units = len(h)
+    tiles = -(-units // ROWS)
+    both = len(w_x) - tiles
+    set_products(a, bias, w_x[:tiles], x, w_h[:0], h)
+    set_products(a[units:], bias[units:], w_x[tiles:], x, w_h[:both], h)
+    set_products(a[3 * units :], bias[3 * units :], w_x[:0], x, w_h[both:], h)
 
 
-@compiled
-def lstm_step(a: Any, h: Any, new_h: Any, cell: Any, ends: Any, t: Any) -> None:
+@numba.njit
+def gru_step(a: Any, h: Any, units: int, t: int, length: Any) -> None:
+    """From a = (a_n without r∘q, a_r, a_z, q) to (n, r, z, q) in place, and the state from h_{t-1} to h_t."""
+    for j in range(units):
+        before, q = load(h, (j,)), load(a, (3 * units + j,))
+        r, z = two_sigmoids(load(a, (units + j,)), load(a, (2 * units + j,)))
+        n = tanh(multiply_add(r, q, load(a, (j,))))
+        store(a, (j,), n)
+        store(a, (units + j,), r)
+        store(a, (2 * units + j,), z)
+        store(h, (j,), where_less(t, length, multiply_add(z, before - n, n), before))
+
+
+@numba.njit
+def lstm_step(a: Any, h: Any, cell: Any, units: int, t: int, length: Any) -> None:
     """From a = (a_i, a_f, a_g, a_o, anything) to (i, f, g, o, c_t) in place, and both states to step t."""
-    size = len(h)
-    i, f, g, o = a[:size], a[size : 2 * size], a[2 * size : 3 * size], a[3 * size : 4 * size]
-    c, scale, two = a[4 * size : 5 * size], h.dtype.type(TANH_SCALE), h.dtype.type(2)
-    set_sigmoids(a[: 2 * size])
-    set_sigmoids(o)
-    for k in range(size):
-        value = tanh(g[k], scale, two)
-        g[k] = value
-        after = f[k] * cell[k] + i[k] * value
-        c[k] = after if t < ends[k] else cell[k]
-    for k in range(size):
-        cell[k] = c[k]
-        after = o[k] * tanh(c[k], scale, two)
-        new_h[k] = after if t < ends[k] else h[k]
+    for j in range(units):
+        i, f = two_sigmoids(load(a, (j,)), load(a, (units + j,)))
+        o, g = sigmoid_and_tanh(load(a, (3 * units + j,)), load(a, (2 * units + j,)))
+        before = load(cell, (j,))
+        c = where_less(t, length, multiply_add(f, before, i * g), before)
+        store(a, (j,), i)
+        store(a, (units + j,), f)
+        store(a, (2 * units + j,), g)
+        store(a, (3 * units + j,), o)
+        store(a, (4 * units + j,), c)
+        store(cell, (j,), c)
+        store(h, (j,), where_less(t, length, o * tanh(c), load(h, (j,))))
 
 
-@compiled
-def gru_step_back(a: Any, h: Any, grad_h: Any, grad_a: Any, ends: Any, t: Any) -> None:
+@numba.njit
+def gru_step_back(a: Any, h: Any, grad_h: Any, grad_a: Any, units: int, t: int, length: Any) -> None:
     """Write (∂a_n, ∂a_r, ∂a_z, ∂q) to grad_a, and ∂h_t∘z over ∂h_t; h is h_{t-1}.
 
     Past the end of a star grad_a is 0 and ∂h_t stays.
     """
-    size = len(h)
-    n, r, z, q = a[:size], a[size : 2 * size], a[2 * size : 3 * size], a[3 * size : 4 * size]
-    g_n, g_r, g_z = grad_a[:size], grad_a[size : 2 * size], grad_a[2 * size : 3 * size]
-    g_q, one, zero = grad_a[3 * size : 4 * size], h.dtype.type(1), h.dtype.type(0)
-    for i in range(size):
-        carried = flush(grad_h[i])
-        grad = carried if t < ends[i] else zero
-        grad_n = grad * (one - z[i]) * (one - n[i] * n[i])
-        g_n[i] = grad_n
-        g_q[i] = grad_n * r[i]
-        g_r[i] = grad_n * q[i] * r[i] * (one - r[i])
-        g_z[i] = grad * (h[i] - n[i]) * z[i] * (one - z[i])
-        grad_h[i] = grad * z[i] if t < ends[i] else carried
+    for j in range(units):
+        n, r = load(a, (j,)), load(a, (units + j,))
+        z, q = load(a, (2 * units + j,)), load(a, (3 * units + j,))
+        carried = flush(load(grad_h, (j,)))
+        grad = where_less(t, length, carried, 0.0 * z)
+        grad_n = grad * (1.0 - z) * (1.0 - n * n)
+        store(grad_a, (j,), grad_n)
+        store(grad_a, (units + j,), grad_n * q * r * (1.0 - r))
+        store(grad_a, (2 * units + j,), grad * (load(h, (j,)) - n) * z * (1.0 - z))
+        store(grad_a, (3 * units + j,), grad_n * r)
+        store(grad_h, (j,), where_less(t, length, grad * z, carried))
 
 
-@compiled
-def lstm_step_back(a: Any, before: Any, grad_h: Any, grad_c: Any, grad_a: Any, ends: Any, t: Any) -> None:
+@numba.njit
+def lstm_step_back(a: Any, before: Any, grad_h: Any, grad_c: Any, grad_a: Any, units: int, t: int, length: Any) -> None:
     """Write (∂a_i, ∂a_f, ∂a_g, ∂a_o) to grad_a, 0 over ∂h_t and ∂c_{t-1} over ∂c_t; before is c_{t-1}.
 
     Past the end of a star grad_a is 0, ∂h_t and ∂c_t stay.
     """
-    size = len(before)
-    i, f, g, o = a[:size], a[size : 2 * size], a[2 * size : 3 * size], a[3 * size : 4 * size]
-    g_i, g_f, g_g = grad_a[:size], grad_a[size : 2 * size], grad_a[2 * size : 3 * size]
-    g_o, c = grad_a[3 * size : 4 * size], a[4 * size : 5 * size]
-    one, zero = before.dtype.type(1), before.dtype.type(0)
-    scale, two = before.dtype.type(TANH_SCALE), before.dtype.type(2)
-    for k in range(size):
-        level, carried, carried_c = tanh(c[k], scale, two), flush(grad_h[k]), flush(grad_c[k])
-        live = t < ends[k]
-        grad = carried if live else zero
-        grad_cell = grad * o[k] * (one - level * level) + (carried_c if live else zero)
-        g_i[k] = grad_cell * g[k] * i[k] * (one - i[k])
-        g_f[k] = grad_cell * before[k] * f[k] * (one - f[k])
-        g_g[k] = grad_cell * i[k] * (one - g[k] * g[k])
-        g_o[k] = grad * level * o[k] * (one - o[k])
-        grad_h[k] = zero if live else carried
-        grad_c[k] = grad_cell * f[k] if live else carried_c
+    for j in range(units):
+        i, f = load(a, (j,)), load(a, (units + j,))
+        g, o = load(a, (2 * units + j,)), load(a, (3 * units + j,))
+        level = tanh(load(a, (4 * units + j,)))
+        carried, carried_c, zero = flush(load(grad_h, (j,))), flush(load(grad_c, (j,))), 0.0 * i
+        grad = where_less(t, length, carried, zero)
+        grad_cell = multiply_add(grad * o, 1.0 - level * level, where_less(t, length, carried_c, zero))
+        store(grad_a, (j,), grad_cell * g * i * (1.0 - i))
+        store(grad_a, (units + j,), grad_cell * load(before, (j,)) * f * (1.0 - f))
+        store(grad_a, (2 * units + j,), grad_cell * i * (1.0 - g * g))
+        store(grad_a, (3 * units + j,), grad * level * o * (1.0 - o))
+        store(grad_h, (j,), where_less(t, length, zero, carried))
+        store(grad_c, (j,), where_less(t, length, grad_cell * f, carried_c))

@@ -24,8 +24,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from photfeh.core.errors import BadInput
 from photfeh.core.threads import in_parts
-from photfeh.models.kernels.cells import LANES, TILE
-from photfeh.models.kernels.recurrent import backward, forward
+from photfeh.models.kernels.cells import COLUMNS, ROWS
+from photfeh.models.kernels.recurrent import LANES, backward, forward
 
 __all__ = ["GRU", "LSTM", "use_fused"]
 
@@ -190,18 +190,25 @@ def _forward(
     lstm: bool, lengths: Tensor | None, x: Tensor, weights: Any, *, keep: bool
 ) -> tuple[Tensor, Tensor, Array]:
     """Output (N, T, D H), final state (D, N, H) and what the backward pass needs."""
-    n, steps, _ = x.shape
-    inputs, units = _inner(x), weights[1].shape[1]
-    w_x, w_h, bias = _gather(weights, lstm)
-    directions, rows = bias.shape
-    out = _empty((steps, directions * units, n), inputs.dtype)
-    last = np.empty((directions, units, n), inputs.dtype)
+    (n, steps, _), (w_x, w_h, bias) = x.shape, _gather(weights, lstm)
+    inputs = _flat(x)
+    directions, units = bias.shape[0], w_h.shape[2]
+    out = _empty((n, steps * directions * units), inputs.dtype)
+    last = np.empty((directions, n, units), inputs.dtype)
     ends = _ends(lengths, n, steps, inputs.dtype)
-    blocks = len(ends) // LANES
-    kept = (rows + (w_h.shape[2] if lstm else 0)) * LANES
-    saved = _empty((blocks if keep else 0, directions, steps, kept), inputs.dtype)
-    _in_threads(forward, blocks, inputs, ends, w_x, w_h, bias, out, last, saved, lstm)
-    return torch.from_numpy(out).permute(2, 0, 1), torch.from_numpy(last).permute(0, 2, 1), saved
+    blocks, rows = len(ends) // LANES, (5 if lstm else 4) * units + ROWS
+    saved = _empty((blocks if keep else 0, directions, steps, rows, LANES), inputs.dtype)
+    bias = np.pad(bias, [(0, 0), (0, ROWS)])
+    if lstm:
+        tiles = [_tiles(w_x), _tiles(w_h)]
+    else:  # tiles must not reach over a border between rows of the input, of both and of the state
+        tiles = [
+            np.concatenate([_tiles(w[:, :border]), _tiles(w[:, border:])], axis=1)
+            for w, border in ((w_x, units), (w_h, 2 * units))
+        ]
+    _in_threads(forward, blocks, inputs, ends, *tiles, bias, out, last, saved, lstm)
+    output = torch.from_numpy(out.reshape(n, steps, directions * units))
+    return output, torch.from_numpy(last), saved
 
 
 def _backward(
@@ -216,33 +223,37 @@ def _backward(
     wants_x: bool,
 ) -> list[Tensor | None]:
     """Gradients of x (None unless wanted) and of the weights."""
-    (n, steps, _), units = x.shape, weights[1].shape[1]
-    w_x, w_h, bias = _gather(weights, lstm)
-    inputs, out = _inner(x), _inner(output)
-    (directions, rows), blocks, dtype = bias.shape, len(saved), inputs.dtype
-    grad_out = out[:0] if grad_output is None else _inner(grad_output)
-    last = np.zeros((directions, units, n), dtype)
+    (n, steps, _), (w_x, w_h, _) = x.shape, _gather(weights, lstm)
+    inputs, out = _flat(x), _flat(output)
+    (directions, _, units), blocks, dtype = w_h.shape, len(saved), inputs.dtype
+    grad_out = out[:0] if grad_output is None else _flat(grad_output)
+    last = np.zeros((directions, n, units), dtype)
     if grad_last is not None:
-        last[:] = grad_last.numpy().transpose(0, 2, 1)
+        last[:] = grad_last.numpy()
     grad_x = _empty(inputs.shape, dtype) if wants_x else inputs[:0]
-    grads = [np.zeros((blocks, *w.shape), dtype) for w in (w_x, w_h)]
-    grads.append(np.zeros((blocks, directions, rows, TILE), dtype))
-    transposed = [np.ascontiguousarray(w.transpose(0, 2, 1)) for w in (w_x, w_h)]
+    grad_wx, grad_wh = (
+        np.zeros((blocks, directions, _up(w.shape[2], COLUMNS), _up(w.shape[1], ROWS)), dtype) for w in (w_x, w_h)
+    )
+    grad_b = np.zeros((blocks, directions, 1, 4 * units), dtype)
+    tiles = [_tiles(w.transpose(0, 2, 1)) for w in (w_x, w_h)]
     ends = _ends(lengths, n, steps, dtype)
-    _in_threads(backward, blocks, inputs, ends, *transposed, out, saved, grad_out, last, grad_x, *grads, lstm)
-    sum_x, sum_h, sum_b = (grad.sum(axis=0) for grad in grads)
-    result = _scatter(sum_x, sum_h, sum_b[:, :, 0], weights, lstm)
-    return [torch.from_numpy(grad_x).permute(2, 0, 1) if wants_x else None, *result]
+    _in_threads(
+        backward, blocks, inputs, ends, *tiles, out, saved, grad_out, last, grad_x, grad_wx, grad_wh, grad_b, lstm
+    )
+    sum_x, sum_h = (
+        g[:, :, : w.shape[2], : w.shape[1]].sum(axis=0).transpose(0, 2, 1) for g, w in ((grad_wx, w_x), (grad_wh, w_h))
+    )
+    result = _scatter(sum_x, sum_h, grad_b.sum(axis=(0, 2)), lstm)
+    return [torch.from_numpy(grad_x.reshape(x.shape)) if wants_x else None, *result]
 
 
 def _gather(weights: Any, lstm: bool) -> tuple[Array, Array, Array]:
-    """Weights (D, rows, C), (D, rows, H) and bias (D, rows) in the order of the kernels, from torch's list of weights.
+    """Weights (D, rows, C), (D, rows, H) and bias (D, 4 H) in the order of the kernels, from torch's list of weights.
 
     torch orders the gates of a GRU (r, z, n); the kernels order input rows (n, r, z), rows of the state (r, z, q).
-    Inputs and the units of each gate are filled up with zeros to a multiple of ``TILE``.
     """
     arrays = [weight.detach().numpy() for weight in weights]
-    w_x, w_h, b_x, b_h = (np.stack([_filled(array, len(arrays[1].T)) for array in arrays[i::4]]) for i in range(4))
+    w_x, w_h, b_x, b_h = (np.stack(arrays[i::4]) for i in range(4))
     if lstm:
         return w_x, w_h, b_x + b_h
     units = w_h.shape[2]
@@ -252,14 +263,7 @@ def _gather(weights: Any, lstm: bool) -> tuple[Array, Array, Array]:
     return np.roll(w_x, units, axis=1), w_h, bias
 
 
-def _filled(array: Array, units: int) -> Array:
-    """Rows and columns of weights, or a bias, filled up."""
-    gates = array.reshape(-1, units, *array.shape[1:])
-    missing = [(0, 0), *((0, -size % TILE) for size in gates.shape[1:])]
-    return np.pad(gates, missing).reshape(-1, *(_up(size, TILE) for size in array.shape[1:]))
-
-
-def _scatter(grad_x: Array, grad_h: Array, grad_b: Array, weights: list[Tensor], lstm: bool) -> list[Tensor]:
+def _scatter(grad_x: Array, grad_h: Array, grad_b: Array, lstm: bool) -> list[Tensor]:
     """The reverse of _gather, for gradients."""
     if lstm:
         parts = [grad_x, grad_h, grad_b, grad_b]
@@ -271,19 +275,13 @@ def _scatter(grad_x: Array, grad_h: Array, grad_b: Array, weights: list[Tensor],
             np.roll(grad_b[:, : 3 * units], -units, axis=1),
             grad_b[:, units:],
         ]
-    units = weights[1].shape[1]
-    cut = [part.reshape(len(part), -1, _up(units, TILE), *part.shape[2:])[:, :, :units] for part in parts]
-    return [
-        torch.from_numpy(np.array(part[i // 4][..., : weight.shape[1]] if weight.ndim == 2 else part[i // 4])).reshape(
-            weight.shape
-        )
-        for i, (part, weight) in enumerate(zip(cut * len(grad_b), weights, strict=True))
-    ]
+    return [torch.from_numpy(np.array(part[d])) for d in range(len(grad_b)) for part in parts]
 
 
-def _inner(tensor: Tensor) -> Array:
-    """(N, T, F) -> (T, F, N), contiguous; outputs of a layer are so already, and are not copied."""
-    return tensor.detach().permute(1, 2, 0).contiguous().numpy()
+def _flat(tensor: Tensor) -> Array:
+    """(N, T, F) -> (N, T F), contiguous, not copied if it is so already."""
+    array = np.ascontiguousarray(tensor.detach().numpy())
+    return array.reshape(len(array), array.shape[1] * array.shape[2])
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -296,6 +294,14 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
 
 def _up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
+
+
+def _tiles(weights: Array) -> Array:
+    """(D, rows, columns) -> (D, rows / ROWS, columns, ROWS), with rows of zeros to fill the last tile."""
+    directions, rows, columns = weights.shape
+    padded = np.zeros((directions, _up(rows, ROWS), columns), weights.dtype)
+    padded[:, :rows] = weights
+    return np.ascontiguousarray(padded.reshape(directions, -1, ROWS, columns).transpose(0, 1, 3, 2))
 
 
 def _ends(lengths: Tensor | None, n: int, steps: int, dtype: Any) -> Array:

@@ -1,8 +1,7 @@
 """Forward and backward kernels of whole GRU and LSTM layers; the cells and their derivation are in ``cells``.
 
 A block of ``LANES`` stars goes through all steps before the next block begins, so that weights and states stay in the
-first caches. What does not depend on the state, the products with the input and the gradients of the weights, is done
-for ``CHUNK`` steps at a time, in longer loops.
+first cache. Steps come in chunks, which are brought from the layout of torch, star by star, to lanes and back.
 """
 
 # numba's decorators are untyped
@@ -12,210 +11,239 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 
 from photfeh.core.kernels import kernel
 from photfeh.models.kernels.cells import (
-    FUSE,
-    LANES,
-    add_dots,
-    add_long_product,
+    COLUMNS,
+    ROWS,
+    add_outer,
     add_product,
-    compiled,
+    add_rows,
+    add_totals,
+    gru_products,
     gru_step,
     gru_step_back,
     lstm_step,
     lstm_step_back,
+    set_products,
 )
+from photfeh.models.kernels.lanes import LANES, TILE, load, spread, store, transpose, where_less
 
-__all__ = ["backward", "forward"]
+__all__ = ["CHUNK", "LANES", "backward", "forward"]
 
-CHUNK = 9
-"""Steps at a time; no power of two, or else the rows of one step would share a few lines of the cache."""
-
-# Arrays of a layer, stars innermost: x and grad_x (T, C, N), out and grad_out (T, D H, N), last and grad_last
-# (D, H, N), with N stars, T steps, C inputs, D directions, H units; lengths (blocks LANES,), as floats, 0 for stars that
-# do not exist; saved (blocks, D, T, rows LANES). Within a block, arrays are (rows, CHUNK LANES), or flat, (rows LANES)
-# of one step.
+CHUNK = 16
+"""Steps that are transposed, and whose weight gradients are summed in registers, at a time."""
 
 
-# --- between layers and blocks ------------------------------------------------------------------------------
+# --- from star by star to lanes and back --------------------------------------------------------------------
 
 
-@compiled
-def read(source: Any, first: int, rows: int, star: int, lengths: Any, t: Any, target: Any, begin: int, add: bool) -> None:
-    """target[j, begin ...] = source[first + j, star ...] for j < rows, or added to it; 0 for stars that have ended."""
-    count, zero = min(LANES, source.shape[1] - star), target.dtype.type(0)
-    for j in range(rows):
-        row, into = source[first + j, star : star + count], target[j, begin : begin + LANES]
-        for lane in range(count):
-            value = row[lane] if t < lengths[lane] else zero
-            into[lane] = into[lane] + value if add else value
+@numba.njit
+def read_stars(x: Any, star: int, first: int, count: int, rows: Any, begin: int) -> None:
+    """rows[begin + i] = x[star ..., first + i] for i < count, of the stars of a block that exist."""
+    stars, done = min(LANES, len(x) - star), 0
+    if stars == LANES:
+        done = count // TILE * TILE
+        for i in range(0, done, TILE):
+            for lane in range(0, LANES, TILE):
+                transpose(x, (star + lane, first + i), rows, (begin + i, lane))
+    for lane in range(stars):
+        for i in range(done, count):
+            rows[begin + i, lane] = x[star + lane, first + i]
 
 
-@compiled
-def write(source: Any, begin: int, target: Any, first: int, rows: int, star: int, lengths: Any, t: Any) -> None:
-    """The reverse of read, for ``rows`` rows."""
-    count, zero = min(LANES, target.shape[1] - star), source.dtype.type(0)
-    for j in range(rows):
-        row, into = source[j, begin : begin + LANES], target[first + j, star : star + count]
-        for lane in range(count):
-            into[lane] = row[lane] if t < lengths[lane] else zero
+@numba.njit
+def write_stars(rows: Any, x: Any, star: int, first: int, count: int) -> None:
+    """x[star ..., first + i] = rows[i] for i < count, of the stars of a block that exist."""
+    stars, done = min(LANES, len(x) - star), 0
+    if stars == LANES:
+        done = count // TILE * TILE
+        for i in range(0, done, TILE):
+            for lane in range(0, LANES, TILE):
+                transpose(rows, (i, lane), x, (star + lane, first + i))
+    for lane in range(stars):
+        for i in range(done, count):
+            x[star + lane, first + i] = rows[i, lane]
 
 
-@compiled
-def copy_step(chunk: Any, s: int, flat: Any) -> None:
-    """Step s of a chunk, on its own."""
-    steps, rows = chunk.reshape(len(chunk), CHUNK, LANES), flat.reshape(len(chunk), LANES)
-    for j in range(len(chunk)):
-        row, into = steps[j, s], rows[j]
-        for lane in range(LANES):
-            into[lane] = row[lane]
+@numba.njit
+def clear_after(rows: Any, first: int, count: int, t: int, length: Any) -> None:
+    """Set rows of step t to 0 for stars that have ended, so that padding may hold anything."""
+    zero = spread(rows.dtype.type(0))
+    for row in range(first, first + count):
+        store(rows, (row,), where_less(t, length, load(rows, (row,)), zero))
 
 
-@compiled
-def keep_step(flat: Any, chunk: Any, s: int) -> None:
-    """The reverse of copy_step."""
-    steps, rows = chunk.reshape(len(chunk), CHUNK, LANES), flat.reshape(len(chunk), LANES)
-    for j in range(len(chunk)):
-        row, into = rows[j], steps[j, s]
-        for lane in range(LANES):
-            into[lane] = row[lane]
-
-
-@compiled
-def block_lengths(lengths: Any, star: int, units: int) -> Any:
-    """Lengths of the stars of a block, the same once for every unit, and the largest."""
+@numba.njit
+def block_lengths(lengths: Any, star: int) -> Any:
+    """Lengths of the stars of a block, the shortest and the longest."""
     block = lengths[star : star + LANES]
-    repeated = np.empty(units * LANES, lengths.dtype)
-    for j in range(units):
-        repeated[j * LANES : (j + 1) * LANES] = block
-    return block, repeated, int(block.max())
+    return load(lengths, (star,)), int(block.min()), int(block.max())
+
+
+@numba.njit
+def rows_of_lanes(count: int, like: Any) -> Any:
+    """Rows of zeros, of the type of an array, that begin at a multiple of 64 bytes: loads then cross no cache line."""
+    room = np.zeros(count * LANES + 64, like.dtype)
+    first = (-room.ctypes.data % 64) // like.itemsize
+    return room[first : first + count * LANES].reshape(count, LANES)
 
 
 # --- whole layers -------------------------------------------------------------------------------------------
+# Arrays of a layer: x and grad_x (N, T C), out and grad_out (N, T D H), last and grad_last (D, N, H), with N stars,
+# T steps, C inputs, D directions, H units; lengths (blocks LANES,), as floats, 0 for stars that do not exist.
+# A direction is run in chunks of steps that are brought from the layout of torch, star by star, to lanes.
 
 
-@compiled
+@numba.njit
 def run_direction(
     x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, star: int, d: int
 ) -> None:
-    """One block in one direction; saved is (T, rows LANES), or (1, rows LANES) if nothing is to be kept."""
-    real, units, padded = x.dtype.type, last.shape[1], w_h.shape[1]
-    block, ends, end = block_lengths(lengths, star, padded)
-    xs, biases = np.zeros((w_x.shape[1], LANES), x.dtype), np.repeat(bias, LANES)
-    h, new_h, cell = np.zeros(len(ends), x.dtype), np.zeros(len(ends), x.dtype), np.zeros(len(ends), x.dtype)
-    by_state = (len(bias) - len(w_h)) * LANES  # where the rows that the state reaches begin
-    for k in range(end):
-        t = k if d == 0 else end - 1 - k
-        a = saved[t if len(saved) > 1 else 0]
-        read(x[t], 0, x.shape[1], star, block, real(t), xs, 0, False)
-        for i in range(len(biases)):
-            a[i] = biases[i]
-        add_product(a, w_x, xs.reshape(xs.size))
-        add_product(a[by_state:], w_h, h)
-        if lstm:
-            lstm_step(a, h, new_h, cell, ends, real(t))
-        else:
-            gru_step(a, h, new_h, ends, real(t))
-        h, new_h = new_h, h
-        write(h.reshape(padded, LANES), 0, out[t], d * units, units, star, block, real(t))
-    stop = min(star + LANES, out.shape[2])
-    out[end:, d * units : (d + 1) * units, star:stop] = 0
-    last[d, :, star:stop] = h.reshape(padded, LANES)[:units, : stop - star]
+    """One block in one direction; saved is (T, rows, LANES), or (1, rows, LANES) if nothing is to be kept."""
+    inputs, units = w_x.shape[1], w_h.shape[1]
+    width = len(last) * units
+    length, shortest, end = block_lengths(lengths, star)
+    xs, hs = rows_of_lanes(CHUNK * inputs, x), rows_of_lanes(CHUNK * width, x)
+    h, cell, zero = rows_of_lanes(units, x), rows_of_lanes(units, x), spread(x.dtype.type(0))
+    chunks, keep = -(-end // CHUNK), len(saved) > 1
+    for chunk in range(chunks) if d == 0 else range(chunks - 1, -1, -1):
+        start = chunk * CHUNK
+        size = min(CHUNK, end - start)
+        read_stars(x, star, start * inputs, size * inputs, xs, 0)
+        if d > 0:  # the first direction has already written its half of the outputs
+            read_stars(out, star, start * width, size * width, hs, 0)
+        for s in range(size) if d == 0 else range(size - 1, -1, -1):
+            t = start + s
+            a = saved[t if keep else 0]
+            if t >= shortest:
+                clear_after(xs, s * inputs, inputs, t, length)
+            if lstm:
+                set_products(a, bias, w_x, xs[s * inputs :], w_h, h)
+                lstm_step(a, h, cell, units, t, length)
+            else:
+                gru_products(a, bias, w_x, xs[s * inputs :], w_h, h)
+                gru_step(a, h, units, t, length)
+            for j in range(units):
+                store(hs, (s * width + d * units + j,), where_less(t, length, load(h, (j,)), zero))
+        write_stars(hs, out, star, start * width, size * width)
+    for lane in range(min(LANES, len(x) - star)):
+        out[star + lane, end * width :] = 0
+        last[d, star + lane] = h[:, lane]
 
 
-@kernel(fastmath=FUSE)
+@kernel()
 def forward(
     x: Any, lengths: Any, w_x: Any, w_h: Any, bias: Any, out: Any, last: Any, saved: Any, lstm: bool, blocks: Any
 ) -> None:
     """Run a layer over ``blocks`` (first, stop) of stars and fill out, last and saved.
 
-    w_x and w_h are the weights of each direction, bias is (D, rows). saved is for :func:`backward`; with no blocks in
-    it, nothing is kept.
+    w_x and w_h are the weights of each direction in tiles, bias is (D, 4 H + ROWS). saved (blocks, D, T, rows, LANES)
+    is for :func:`backward`; with no blocks in it, nothing is kept.
     """
-    scratch = np.empty((1, saved.shape[3]), x.dtype)
+    scratch = rows_of_lanes(saved.shape[3], x).reshape(1, saved.shape[3], LANES)
     for block in range(*blocks):
         for d in range(len(bias)):
             kept = saved[block, d] if len(saved) else scratch
             run_direction(x, lengths, w_x[d], w_h[d], bias[d], out, last, kept, lstm, block * LANES, d)
 
 
-@compiled
+@numba.njit
+def read_before(out: Any, star: int, start: int, size: int, end: int, width: int, d: int, hs: Any) -> None:
+    """Set hs = h_{t-1} for the steps of a chunk: outputs of the neighbouring steps, 0 where the direction begins."""
+    if d == 0:
+        skip = width if start == 0 else 0
+        hs[:skip] = 0
+        read_stars(out, star, (start - 1) * width + skip, size * width - skip, hs, skip)
+    else:
+        count = min(size, end - start - 1) * width
+        read_stars(out, star, (start + 1) * width, count, hs, 0)
+        hs[count:] = 0
+
+
+@numba.njit
 def read_chunk(
-    x: Any, out: Any, units: int, star: int, block: Any, start: int, size: int, end: int, d: int, xs: Any, hs: Any
-) -> None:
-    """Set xs = x_t and hs = h_{t-1} for the steps of a chunk; the state is 0 where the direction begins."""
-    real, first = x.dtype.type, d * units
-    for s in range(size):
-        t, before = start + s, start + s + (1 if d else -1)
-        read(x[t], 0, x.shape[1], star, block, real(t), xs, s * LANES, False)
-        if 0 <= before < end:
-            read(out[before], first, units, star, block, real(before), hs, s * LANES, False)
-        else:
-            hs[:, s * LANES : (s + 1) * LANES] = 0
+    x: Any, out: Any, grad_out: Any, grad_x: Any, star: int, start: int, size: int, end: int, steps: int, d: int,
+    xs: Any, hs: Any, grad_hs: Any, grad_xs: Any,
+) -> None:  # fmt: skip
+    """Bring x_t, h_{t-1}, what reaches ∂h_t from outside and ∂x_t of the first direction to lanes."""
+    inputs, width = x.shape[1] // steps, out.shape[1] // steps
+    read_stars(x, star, start * inputs, size * inputs, xs, 0)
+    read_before(out, star, start, size, end, width, d, hs)
+    if len(grad_out):
+        read_stars(grad_out, star, start * width, size * width, grad_hs, 0)
+    if len(grad_x) and d > 0:
+        read_stars(grad_x, star, start * inputs, size * inputs, grad_xs, 0)
+    else:
+        grad_xs[:] = 0
 
 
-@compiled
+@numba.njit
 def run_direction_back(
     x: Any, lengths: Any, w_x: Any, w_h: Any, out: Any, saved: Any, grad_out: Any, grad_last: Any,
     grad_x: Any, grad_wx: Any, grad_wh: Any, grad_b: Any, lstm: bool, star: int, d: int,
 ) -> None:  # fmt: skip
     """One block in one direction, from the last step that was processed to the first."""
-    real, units, padded, rows = x.dtype.type, grad_last.shape[1], len(w_h), grad_b.shape[0]
-    block, ends, end = block_lengths(lengths, star, padded)
-    size, wide, stop = padded * LANES, CHUNK * LANES, min(star + LANES, out.shape[2])
-    xs, grad_xs = np.zeros((len(w_x), wide), x.dtype), np.zeros((len(w_x), wide), x.dtype)
-    hs, gs = np.zeros((padded, wide), x.dtype), np.zeros((rows, wide), x.dtype)
-    h, g, grad_h, grad_c = (np.zeros(size, x.dtype), np.zeros(rows * LANES, x.dtype), np.zeros(size, x.dtype), np.zeros(size, x.dtype))
-    ones, nothing = np.zeros((4, wide), x.dtype), np.zeros(size, x.dtype)
-    ones[0] = 1
-    by_state = rows - w_h.shape[1]
-    grad_hs = grad_h.reshape(padded, LANES)
-    grad_hs[:units, : stop - star] = grad_last[d, :, star:stop]
+    units, steps = grad_last.shape[2], len(saved)
+    inputs, width, rows = x.shape[1] // steps, out.shape[1] // steps, 4 * units
+    length, shortest, end = block_lengths(lengths, star)
+    grad_h, grad_c = rows_of_lanes(units + ROWS, x), rows_of_lanes(units, x)
+    xs, grad_xs = rows_of_lanes(CHUNK * inputs + COLUMNS, x), rows_of_lanes(CHUNK * inputs + ROWS, x)
+    hs, grad_hs = rows_of_lanes(CHUNK * width + COLUMNS, x), rows_of_lanes(CHUNK * width, x)
+    g, sum_b = rows_of_lanes(CHUNK * rows + ROWS, x), rows_of_lanes(rows, x)
+    sum_x = rows_of_lanes(grad_wx.size, x).reshape((*grad_wx.shape, LANES))
+    sum_h = rows_of_lanes(grad_wh.size, x).reshape((*grad_wh.shape, LANES))
+    nothing, first_row = rows_of_lanes(units, x), 0 if lstm else units
+    for lane in range(min(LANES, len(x) - star)):
+        grad_h[:units, lane] = grad_last[d, star + lane]
     chunks = -(-end // CHUNK)
-    for chunk in range(chunks):
-        start = (chunks - 1 - chunk if d == 0 else chunk) * CHUNK
-        count = min(CHUNK, end - start)
-        read_chunk(x, out, units, star, block, start, count, end, d, xs, hs)
-        for k in range(count):
-            s = count - 1 - k if d == 0 else k
+    for chunk in range(chunks - 1, -1, -1) if d == 0 else range(chunks):
+        start = chunk * CHUNK
+        size = min(CHUNK, end - start)
+        read_chunk(x, out, grad_out, grad_x, star, start, size, end, steps, d, xs, hs, grad_hs, grad_xs)
+        for s in range(size - 1, -1, -1) if d == 0 else range(size):
             t = start + s
+            first_h, first_g = s * width + d * units, s * rows
+            if t >= shortest:
+                clear_after(xs, s * inputs, inputs, t, length)
+                clear_after(hs, first_h, units, t, length)
+                clear_after(grad_hs, first_h, units, t, length)
             if len(grad_out):
-                read(grad_out[t], d * units, units, star, block, real(t), grad_hs, 0, True)
+                for j in range(units):
+                    store(grad_h, (j,), load(grad_h, (j,)) + load(grad_hs, (first_h + j,)))
             if lstm:
                 before = t - 1 if d == 0 else t + 1
-                cell = saved[before, 4 * size :] if 0 <= before < end else nothing
-                lstm_step_back(saved[t], cell, grad_h, grad_c, g, ends, real(t))
+                cell = saved[before, rows:] if 0 <= before < end else nothing
+                lstm_step_back(saved[t], cell, grad_h, grad_c, g[first_g:], units, t, length)
             else:
-                copy_step(hs, s, h)
-                gru_step_back(saved[t], h, grad_h, g, ends, real(t))
-            add_product(grad_h, w_h, g[by_state * LANES :])
-            keep_step(g, gs, s)
-        add_dots(grad_wx, gs, xs, count * LANES)
-        add_dots(grad_wh, gs[by_state:], hs, count * LANES)
-        add_dots(grad_b, gs, ones, count * LANES)
+                gru_step_back(saved[t], hs[first_h:], grad_h, g[first_g:], units, t, length)
+            add_product(grad_h, w_h, g[first_g + first_row :])
+            if len(grad_x):
+                add_product(grad_xs[s * inputs :], w_x, g[first_g:])
+        add_outer(sum_x, g, rows, 0, xs, inputs, 0, size)
+        add_outer(sum_h, g, rows, first_row, hs, width, d * units, size)
+        add_rows(sum_b, g, size)
         if len(grad_x):
-            grad_xs[:] = 0
-            for s in range(count if d else 0):
-                read(grad_x[start + s], 0, x.shape[1], star, block, real(start + s), grad_xs, s * LANES, False)
-            add_long_product(grad_xs, w_x, gs, count * LANES)
-            for s in range(count):
-                write(grad_xs, s * LANES, grad_x[start + s], 0, grad_x.shape[1], star, block, real(start + s))
-    grad_x[end:, :, star:stop] = 0
+            write_stars(grad_xs, grad_x, star, start * inputs, size * inputs)
+    for lane in range(min(LANES, len(grad_x) - star)):
+        grad_x[star + lane, end * inputs :] = 0
+    add_totals(grad_wx, sum_x)
+    add_totals(grad_wh, sum_h)
+    add_totals(grad_b, sum_b.reshape(1, rows, LANES))
 
 
-@kernel(fastmath=FUSE)
+@kernel()
 def backward(
     x: Any, lengths: Any, w_x: Any, w_h: Any, out: Any, saved: Any, grad_out: Any, grad_last: Any,
     grad_x: Any, grad_wx: Any, grad_wh: Any, grad_b: Any, lstm: bool, blocks: Any,
 ) -> None:  # fmt: skip
     """Gradients of a layer over ``blocks`` (first, stop) of stars, from what :func:`forward` left.
 
-    w_x and w_h are the transposed weights of each direction. grad_out and grad_x may be of length 0: no gradient comes
-    in or is wanted there. grad_x is filled, and so are the gradients (zeros) of the weights, grad_wx (blocks, D, rows,
-    C) and grad_wh (blocks, D, rows, H), and of the bias, the first column of grad_b (blocks, D, rows, TILE): each block
-    has its own, so that their sum does not depend on the number of threads.
+    w_x and w_h are the transposed weights of each direction in tiles. grad_out and grad_x may be of length 0: no
+    gradient comes in or is wanted there. grad_x is filled, and so are the gradients (zeros) of the
+    weights, grad_wx (blocks, D, C, rows) and grad_wh (blocks, D, H, rows), and of the bias, grad_b (blocks, D, 1, 4 H):
+    each block has its own, so that their sum does not depend on the number of threads.
     """
     for block in range(*blocks):
         for d in range(len(w_x)):
