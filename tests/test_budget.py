@@ -93,7 +93,12 @@ def test_labels_of_the_scored_fold_change_no_budget(dataset: Dataset, short):
         if found:
             feh[split.score] = np.random.default_rng(0).permutation(feh[split.score]) - 3.0
         fitted = fit_split(
-            "gru", TINY, Labelled(data.sequences, feh, data.feh_error), split, weighting="uniform", budget="auto"
+            "gru",
+            TINY,
+            Labelled(data.sequences, feh, data.feh_error, data.only_train),
+            split,
+            weighting="uniform",
+            budget="auto",
         )
         found.append(fitted)
     pd.testing.assert_frame_equal(*(one.history.drop(columns="seconds") for one in found))

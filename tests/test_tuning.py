@@ -341,7 +341,7 @@ def test_permuting_the_scored_labels_changes_no_chosen_parameter(data, tmp_path)
     permuted[split.score] = np.random.default_rng(0).permutation(permuted[split.score]) + 2.0
     found = []
     for number, feh in enumerate((data.feh, permuted)):
-        one = Labelled(data.sequences, feh, data.feh_error)
+        one = Labelled(data.sequences, feh, data.feh_error, data.only_train)
         task = Task(None, None, None, "ridge-fourier", {}, "", split, "uniform", 5)
         params, noted = NestedSearch(3, "uniform")(task, one, rows, tmp_path / str(number))
         found.append((params, noted["tuning_rmse"]))

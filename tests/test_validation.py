@@ -11,10 +11,12 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.inference.calibration import LEVELS, Calibration, cross_coverage
+from photfeh.inference.training import train
 from photfeh.samples.dataset import Dataset
+from photfeh.samples.preparation import prepare
 from photfeh.samples.sequences import FEATURES, Representation, Sequences
 from photfeh.validation.cross_validate import learning_curve, validate
-from photfeh.validation.fitting import Labelled, fit_split
+from photfeh.validation.fitting import Labelled, fit_split, only_train
 from photfeh.validation.metrics import metrics_table, score
 from photfeh.validation.splits import make_splits, stratified_folds, thinned
 
@@ -99,6 +101,43 @@ def test_given_folds_are_kept(rng):
         list(make_splits([1.0, 2, 3]))
 
 
+def test_stars_that_only_teach_are_in_every_train_part_and_in_no_other(rng):
+    feh, extra = rng.normal(-1.5, 0.4, 90), np.arange(90) % 3 == 0
+    for protocol in ("nested", "paper"):
+        splits = list(make_splits(feh, only_train=extra, protocol=protocol))
+        for split in splits:
+            assert np.isin(np.flatnonzero(extra), split.train).all()
+            assert not extra[np.union1d(split.tune, split.score)].any()
+        scored = np.concatenate([split.score for split in splits])
+        assert np.array_equal(np.sort(scored), np.flatnonzero(~extra))
+    own, alone = next(make_splits(feh, only_train=extra)), next(make_splits(feh[~extra]))
+    assert np.array_equal(own.score, np.flatnonzero(~extra)[alone.score])  # they move no other star
+    assert np.array_equal(own.tune, np.flatnonzero(~extra)[alone.tune])
+
+
+def test_only_train_is_read_from_the_star_table_and_kept_out_of_scores_and_calibration(survey, tmp_path):
+    stars = survey.stars.assign(only_train=np.where(np.arange(len(survey.stars)) % 4 == 0, "True", ""))
+    wrong = np.arange(len(stars)) % 4 == 0
+    stars["feh"] = np.where(wrong, 0.9, stars["feh"])
+    stars["feh_error"] = np.where(wrong, 1e4, 0.1)  # next to no weight
+    made = prepare(survey.curves, stars, tmp_path / "set", labels="column", cuts="none", types=("RRab", "RRc"))
+    run = validate(made, tmp_path / "run", models=("ridge-fourier",), folds=3, weighting="inverse-variance")
+    taught = made.stars["source_id"].iloc[made.sample][only_train(made.stars.iloc[made.sample])]
+    assert len(taught) > 0
+    assert not run.score["source_id"].isin(taught).any()
+    assert set(taught) <= set(run.out_of_fold.query("part == 'train'")["source_id"])
+    ensemble = train(
+        made, tmp_path / "model", model="ridge-fourier", folds=3, weighting="inverse-variance", verify=True
+    )
+    assert ensemble.calibration.n_stars == len(made.sample) - len(taught)
+    assert ensemble.notes["out_of_fold"]["rmse"] < 0.5
+    assert ensemble.notes["coverage"][0]["n"] == ensemble.calibration.n_stars
+    with pytest.raises(BadInput, match=r"only_train is 'perhaps'"):
+        only_train(stars.assign(only_train="perhaps"))
+    with pytest.raises(BadInput, match="none is left"):
+        only_train(stars.assign(only_train=True))
+
+
 def test_metrics_equal_scikit_learn(rng):
     true, pred, weight = rng.normal(size=50), rng.normal(size=50), rng.random(50)
     values = score(true, pred, weight)
@@ -153,7 +192,7 @@ def test_labels_of_the_scored_fold_change_nothing_that_is_fitted(dataset: Datase
     feh[split.score] = np.random.default_rng(0).permutation(feh[split.score]) + 3.0
     error = data.feh_error.copy()
     error[split.score] = 0.9
-    other = Labelled(data.sequences, feh, error)
+    other = Labelled(data.sequences, feh, error, data.only_train)
     for name in ("ridge-fourier", "svr", "gru"):
         one = fit_split(name, QUICK.get(name, {}), data, split).model
         two = fit_split(name, QUICK.get(name, {}), other, split).model

@@ -56,6 +56,7 @@ COLUMNS: dict[str, Column] = {
     "feh_error": Column("dex", "standard error of feh", "given or propagated"),
     "feh_curve_error": Column("dex", "part of feh_error that comes from the curve", "propagated; relation labels only"),
     "fold": Column("", "cross-validation fold that the star belongs to (optional)", "given"),
+    "only_train": Column("", "true: teaches in every fold and is never scored (optional)", "given"),
     "pf": Column("d", "fundamental-mode period", _GAIA),
     "p1_o": Column("d", "first-overtone period", _GAIA),
     "peak_to_peak_g": Column("mag", "peak-to-peak amplitude in G", _GAIA),

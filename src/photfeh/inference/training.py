@@ -28,7 +28,7 @@ from photfeh.validation.fitting import FIT_ERRORS, Labelled, fit_key, fit_split
 from photfeh.validation.groups import scores_of
 from photfeh.validation.metrics import score
 from photfeh.validation.run import environment
-from photfeh.validation.splits import Split, make_splits
+from photfeh.validation.splits import Split
 
 __all__ = ["train"]
 
@@ -79,7 +79,7 @@ def train(
         raise BadInput(f"{model} can read {', '.join(kinds)} only, not {representation}.")
     data = Labelled.of(dataset, representation)
     settings, folder = dict(params or {}), Path(output)
-    splits = list(make_splits(data.feh, n_folds=folds, seed=seed))
+    splits = list(data.splits(folds, seed))
     keys = [
         fit_key(f"member-{split.fold}", model, settings, data.content, split, weighting=weighting, seed=seed + number)
         for number, split in enumerate(splits)
@@ -184,26 +184,33 @@ def _assemble(
     notes: dict[str, Any],
 ) -> Ensemble:
     """The ensemble of these members, calibrated on the stars that each of them has not seen."""
+    every_star = dataset.stars.iloc[dataset.sample]
+    shape = data.sequences.shape_features()[:, : SHAPE_FEATURES.index("cos4")]
+    notes |= {
+        "truth": dataset.truth,
+        "n_stars": len(data.feh),
+        "n_only_train": int(data.only_train.sum()),
+        "feh_range": [float(data.feh.min()), float(data.feh.max())],
+        "type_counts": {str(kind): int(n) for kind, n in every_star["type"].value_counts().items()},
+        "cuts": dataset.notes["recipe"]["cuts"],
+        "environment": environment(),
+    }
+    types = tuple(sorted(every_star["type"].unique()))
+    limits = np.stack([shape.min(axis=0), shape.max(axis=0)])
     mean, sigma = np.full(len(data.feh), np.nan), np.full(len(data.feh), np.nan)
     fold: IntArray = np.empty(len(data.feh), np.int64)
     for member, split in zip(members, splits, strict=True):
         mean[split.score], sigma[split.score] = member.predict_dist(data.sequences[split.score])
         fold[split.score] = split.fold
+    own = np.flatnonzero(~data.only_train)  # the others are never scored
+    mean, sigma, fold, data, stars = mean[own], sigma[own], fold[own], data.rows(own), every_star.iloc[own]
+    unseen = {pair: (one[own], two[own]) for pair, (one, two) in unseen.items()}
     residual = mean - data.feh
     every = np.stack([member.predict(data.sequences) for member in members])
-    stars = dataset.stars.iloc[dataset.sample]
-    types = tuple(sorted(stars["type"].unique()))
-    shape = data.sequences.shape_features()[:, : SHAPE_FEATURES.index("cos4")]
     notes |= {
-        "truth": dataset.truth,
-        "n_stars": len(data.feh),
-        "feh_range": [float(data.feh.min()), float(data.feh.max())],
-        "type_counts": {str(kind): int(n) for kind, n in stars["type"].value_counts().items()},
-        "cuts": dataset.notes["recipe"]["cuts"],
         "out_of_fold": score(data.feh, mean),
         "scores": _scores_by_group(stars, data.feh, mean),
         "coverage": shipped_coverage(data.sequences, data.feh, fold, unseen).to_dict("records"),
-        "environment": environment(),
     }
     return Ensemble(
         model,
@@ -211,7 +218,7 @@ def _assemble(
         tuple(members),
         types,
         Calibration.fit(data.sequences, residual, sigma, shrink=shrinking(every, residual)),
-        np.stack([shape.min(axis=0), shape.max(axis=0)]),
+        limits,
         notes,
     )
 

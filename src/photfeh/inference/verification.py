@@ -56,14 +56,16 @@ def pair_splits(feh: FloatArray, splits: Sequence[Split], seed: int) -> dict[Pai
     """A split without each pair of the scored folds of ``splits``; none where too few stars would remain."""
     if len(splits) < 3 or min(len(feh) - len(split.score) for split in splits) < MIN_STARS:
         return {}
+    scored = np.sort(np.concatenate([split.score for split in splits]))
+    always = np.setdiff1d(np.arange(len(feh)), scored)  # stars that are never scored
     found: dict[Pair, Split] = {}
     for number, (one, two) in enumerate(combinations(splits, 2)):
         score = np.union1d(one.score, two.score)
-        rest = np.setdiff1d(np.arange(len(feh)), score)
+        rest = np.setdiff1d(scored, score)
         if len(rest) < 16:
             return {}
         eighth = stratified_folds(feh[rest], 8, seed + number) == 0
-        found[one.fold, two.fold] = Split(0, number, rest[~eighth], rest[eighth], score)
+        found[one.fold, two.fold] = Split(0, number, np.union1d(rest[~eighth], always), rest[eighth], score)
     return found
 
 

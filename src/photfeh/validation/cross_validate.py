@@ -16,7 +16,7 @@ from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.weights import check_weighting
 from photfeh.validation.budget import Budget, check_budget, with_budget
-from photfeh.validation.fitting import Labelled, Task, fit_key, run_tasks
+from photfeh.validation.fitting import Labelled, Task, fit_key, only_train, run_tasks
 from photfeh.validation.pairs import TUNED
 from photfeh.validation.run import Part, Run, RunWriter
 from photfeh.validation.splits import Protocol, Split, check_fraction, make_splits, thinned
@@ -234,8 +234,10 @@ def _splits(sample: pd.DataFrame, folds: int | str, repeats: int, protocol: Prot
     if not len(sample):
         raise BadInput("the sample is empty: no star passed the cuts (see cut_flow.csv of the data set).")
     feh = sample["feh"].to_numpy(np.float64)
+    extra = only_train(sample)
     if isinstance(folds, int):
-        return make_splits(feh, n_folds=folds, repeats=repeats, protocol=protocol, seed=seed)
-    if folds not in sample.columns or sample[folds].isna().any():
+        return make_splits(feh, n_folds=folds, repeats=repeats, protocol=protocol, seed=seed, only_train=extra)
+    if folds not in sample.columns or sample.loc[~extra, folds].isna().any():
         raise BadInput(f"the star table has no column {folds!r} filled for every sample star; give --folds a number.")
-    return make_splits(feh, repeats=repeats, protocol=protocol, seed=seed, folds=sample[folds].to_numpy(np.int64))
+    given = sample[folds].fillna(-1).to_numpy(np.int64)
+    return make_splits(feh, repeats=repeats, protocol=protocol, seed=seed, folds=given, only_train=extra)

@@ -18,7 +18,7 @@ import pandas as pd
 from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadInput, PhotfehError
 from photfeh.core.fingerprint import fingerprint
-from photfeh.core.types import FloatArray, IntArray
+from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
@@ -26,7 +26,7 @@ from photfeh.samples.sequences import Sequences
 from photfeh.samples.weights import DensityWeights, evaluation_weights
 from photfeh.validation.budget import FIRST, GAIN, LAST, Budget, to_the_end, with_budget
 from photfeh.validation.run import Part, write_failure, write_fit
-from photfeh.validation.splits import Split
+from photfeh.validation.splits import Split, make_splits
 
 if TYPE_CHECKING:
     from photfeh.models.network import Network
@@ -39,16 +39,20 @@ __all__ = ["FIT_ERRORS", "Fitted", "Labelled", "Task", "fit_key", "fit_split", "
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Sample stars ready for fitting: sequences, labels and their errors (NaN unknown), each of N stars."""
+    """Sample stars ready for fitting: sequences, labels and their errors (NaN unknown), each of N stars.
+
+    ``only_train``: stars that teach in every fold and are never scored, such as those with labels of another quality.
+    """
 
     sequences: Sequences
     feh: FloatArray
     feh_error: FloatArray
+    only_train: BoolArray
 
     @cached_property
     def content(self) -> str:
         """Fingerprint of all of it, the sequences included."""
-        return fingerprint(self.sequences, self.feh, self.feh_error)
+        return fingerprint(self.sequences, self.feh, self.feh_error, self.only_train)
 
     @classmethod
     def of(cls, dataset: Dataset, representation: str) -> Labelled:
@@ -67,7 +71,40 @@ class Labelled:
             dataset.sequences(representation, rows),
             stars["feh"].to_numpy(np.float64),
             stars["feh_error"].to_numpy(np.float64),
+            only_train(stars),
         )
+
+    def splits(self, n_folds: int, seed: int) -> Iterator[Split]:
+        """Nested splits into stratified folds."""
+        return make_splits(self.feh, n_folds=n_folds, seed=seed, only_train=self.only_train)
+
+    def rows(self, rows: IntArray) -> Labelled:
+        """Some of the stars."""
+        return Labelled(self.sequences[rows], self.feh[rows], self.feh_error[rows], self.only_train[rows])
+
+
+def only_train(stars: pd.DataFrame) -> BoolArray:
+    """The column ``only_train`` of a star table, (N,): true, false, or empty for false; all false where there is none.
+
+    Raises
+    ------
+    BadInput
+        if it holds anything else, or all stars; names the star.
+    """
+    if "only_train" not in stars.columns:
+        return np.zeros(len(stars), bool)
+    words = stars["only_train"].astype("string").str.strip().str.lower().fillna("false")
+    found = words.isin(["true", "1", "1.0"]).to_numpy(bool)
+    unknown = ~found & ~words.isin(["false", "0", "0.0", ""]).to_numpy(bool)
+    if unknown.any():
+        where = int(np.argmax(unknown))
+        raise BadInput(
+            f"star {stars['source_id'].iloc[where]}: only_train is {stars['only_train'].iloc[where]!r}; "
+            "it must be true or false."
+        )
+    if len(found) and found.all():
+        raise BadInput("only_train is true for every star of the sample: none is left to be scored.")
+    return found
 
 
 @dataclass(frozen=True)

@@ -84,11 +84,13 @@ def make_splits(
     protocol: Protocol = "nested",
     seed: int = 0,
     folds: npt.ArrayLike | None = None,
+    only_train: npt.ArrayLike | None = None,
 ) -> Iterator[Split]:
     """All splits, repeat by repeat.
 
     ``nested``: of the stars outside the scored fold an eighth, stratified, is the tune part. ``paper``: the founding
-    protocol, early stopping on the scored fold itself; for comparison only. ``folds`` (N,) imposes given folds.
+    protocol, early stopping on the scored fold itself; for comparison only. ``folds`` (N,) imposes given folds. Stars
+    ``only_train`` (N,) are in the train part of every split and in no other.
 
     Raises
     ------
@@ -103,15 +105,19 @@ def make_splits(
         raise BadInput(f"unknown protocol {protocol!r}; known: nested, paper.")
     if folds is not None and repeats != 1:
         raise BadInput("given folds can be run once only: repeats must be 1.")
+    extra = np.zeros(len(values), bool) if only_train is None else np.asarray(only_train, bool)
+    own, always = np.flatnonzero(~extra), np.flatnonzero(extra)
+    values = values[own]
     for repeat in range(repeats):
-        here = np.asarray(folds) if folds is not None else stratified_folds(values, n_folds, seed + 1000 * repeat)
+        here = np.asarray(folds)[own] if folds is not None else stratified_folds(values, n_folds, seed + 1000 * repeat)
         for number, fold in enumerate(np.unique(here)):
             score, rest = np.flatnonzero(here == fold), np.flatnonzero(here != fold)
             if protocol == "paper":
-                yield Split(repeat, int(fold), rest, score, score)
+                yield Split(repeat, int(fold), np.union1d(own[rest], always), own[score], own[score])
                 continue
             eighth = stratified_folds(values[rest], 8, seed + 1000 * repeat + number + 1) == 0
-            yield Split(repeat, int(fold), rest[~eighth], rest[eighth], score)
+            train = np.union1d(own[rest[~eighth]], always)
+            yield Split(repeat, int(fold), train, own[rest[eighth]], own[score])
 
 
 def thinned(split: Split, fraction: float, seed: int) -> Split:

@@ -17,7 +17,7 @@ from photfeh.models.registry import MODELS, create_model
 from photfeh.models.spaces import Space, check_space
 from photfeh.validation.fitting import FIT_ERRORS, Labelled, fit_split
 from photfeh.validation.metrics import score
-from photfeh.validation.splits import Split, make_splits
+from photfeh.validation.splits import Split
 from photfeh.validation.tuning.study import Desk, decoded
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class _Objective:
     """Mean rmse over the folds of a cross-validation within the stars of the search."""
 
     def __init__(self, data: Labelled, rows: IntArray, how: Search) -> None:
-        self._data = Labelled(data.sequences[rows], data.feh[rows], data.feh_error[rows])
-        self._splits = list(make_splits(self._data.feh, n_folds=how.n_folds, seed=how.seed))
+        self._data = data.rows(rows)
+        self._splits = list(self._data.splits(how.n_folds, how.seed))
         self._how = how
         model = create_model(how.name, **how.params)
         self.epochs = int(model.get_params()["epochs"]) if model.kind == "network" else 0

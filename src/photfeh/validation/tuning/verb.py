@@ -22,7 +22,7 @@ from photfeh.samples.dataset import Dataset
 from photfeh.samples.weights import check_weighting
 from photfeh.validation.fitting import Labelled, fit_split
 from photfeh.validation.significance import Paired, compare_blocks
-from photfeh.validation.splits import check_seed, make_splits
+from photfeh.validation.splits import check_seed
 from photfeh.validation.tuning.search import (
     FOLDS,
     Found,
@@ -212,7 +212,7 @@ def _plain(value: Any) -> Any:
 def _beside_default(data: Labelled, how: Search, found: Found) -> tuple[Paired, pd.DataFrame]:
     """Tuned and default parameters on folds that the search has not used; ratio of rmse, and a row a fold."""
     rows = []
-    for number, split in enumerate(make_splits(data.feh, n_folds=how.n_folds, seed=how.seed + 1)):
+    for number, split in enumerate(data.splits(how.n_folds, how.seed + 1)):
         row: dict[str, float] = {"fold": number, "n": len(split.score)}
         for name, params in (("tuned", found.params), ("default", how.params)):
             fitted = fit_split(how.name, params, data, split, weighting=how.weighting, seed=how.seed + 500 + number)
