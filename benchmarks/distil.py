@@ -58,7 +58,7 @@ class Lesson:
 
 
 LESSONS = (
-    Lesson(teacher="dekany-i-band", kind="RRab", epochs=20), Lesson(teacher="ogle-i-band-rrc", kind="RRc", epochs=20)
+    Lesson(teacher="dekany-i-band", kind="RRab", epochs=12), Lesson(teacher="ogle-i-band-rrc", kind="RRc", epochs=12)
 )  # fmt: skip
 
 
