@@ -224,7 +224,7 @@ def predict_network(
         return torch.zeros(0, 1)
     most = batch.values.shape[1]
     steps = (batch.lengths.clamp(min=1) + _STEPS - 1).div(_STEPS, rounding_mode="floor").mul(_STEPS).clamp(max=most)
-    places, parts = [], []
+    places, parts = list[Tensor](), list[Tensor]()
     with torch.inference_mode(), _autocast(device, precision):
         for n_steps in sorted(set(steps.tolist())):
             here = torch.nonzero(steps == n_steps)[:, 0]
