@@ -47,12 +47,12 @@ KERNELS = {
     "photfeh.signal._phase_kernels.fill_gaps",
     "photfeh.signal._phase_kernels.mark_plausible",
 }
-"""Kernels that Python calls for an RRab of known period; those for an overtone look for a second mode, too."""
+"""Kernels that Python calls for a clean curve of known period; a noisy one is searched for a second mode, too."""
 
 
 def predicted(folder, **environment):
     """What a new process compiles, which kernels it calls with how many kinds of arguments, and what it loads."""
-    survey = pf.simulate(1, seed=2, rrc_fraction=0.0)
+    survey = pf.simulate(1, seed=2, rrc_fraction=0.0, noise=0.002)
     star = next(iter(survey.curves))
     rows = np.column_stack([star.time, star.mag, star.mag_error])
     lines = [f"{star.source_id},{t!r},{m!r},{e!r}" for t, m, e in rows.tolist()]
