@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from photfeh.core.errors import BadInput
-from photfeh.models import circular
+from photfeh.models import circular, loop
 from photfeh.models.circular import Circular, RidgeCurve, _ridge_curves
 from photfeh.models.loop import Batch, FitConfig, predict_network
 from photfeh.models.registry import create_model
@@ -154,3 +154,19 @@ def test_a_curve_may_begin_anywhere_in_the_training_of_a_student():
         begins.add(shift)
         assert torch.equal(rolled[0], curves[0].roll(-shift, dims=0))
     assert len(begins) > 4
+
+
+def test_curves_of_the_tune_part_are_made_once_a_fit_and_change_nothing(monkeypatch):
+    X, y = sample("raw")
+    calls = []
+    made = RidgeCurve.forward
+    monkeypatch.setattr(RidgeCurve, "forward", lambda self, *some: calls.append(self.training) or made(self, *some))
+    kept = Circular(epochs=3).fit(X[:60], y[:60])
+    assert calls.count(False) <= len(set(X.lengths[:60] // 16 + 1))  # a chunk for each rounded number of steps
+    once = calls.count(False)
+    monkeypatch.setattr(loop, "_of_chunk", lambda module, number, prepared, *inputs: module(*inputs))
+    anew = Circular(epochs=3).fit(X[:60], y[:60])
+    assert calls.count(False) - once == 3 * once
+    assert all(np.array_equal(kept.arrays_[name], anew.arrays_[name]) for name in anew.arrays_)
+    timeless = [[row | {"seconds": 0.0} for row in model.history_] for model in (kept, anew)]
+    assert timeless[0] == timeless[1]

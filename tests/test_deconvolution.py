@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
+from photfeh.models import deconvolution
 from photfeh.models.deconvolution import ExtremeDeconvolution, _prepared, harmonic_information
 from photfeh.models.kernels.mixtures import expectation, invert, posterior
 from photfeh.models.registry import create_model
@@ -131,3 +132,20 @@ def test_a_component_that_loses_all_its_stars_spoils_nothing(dataset):
     assert np.isfinite(mean).all()
     assert np.isfinite(sigma).all()
     assert np.sqrt(np.mean((mean - feh[~rrc]) ** 2)) < 0.5
+
+
+def test_what_the_points_say_is_found_once_a_fit_and_nothing_of_the_labels_stays_in_it(dataset, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        deconvolution, "harmonic_information", lambda *some: calls.append(1) or harmonic_information(*some)
+    )
+    X = dataset.sequences("raw", dataset.sample[:60])
+    feh = dataset.stars["feh"].to_numpy()[dataset.sample[:60]]
+    models = [ExtremeDeconvolution(n_members=1, iterations=2, n_components=n) for n in (1, 2)]
+    for n, model in enumerate(models):
+        model.fit(X, feh)
+        assert len(calls) == n + 1  # a fit sees its own copy of the stars
+    fresh = X[np.arange(60)]
+    for model in models:
+        assert np.array_equal(model.predict(X), model.predict(fresh))
+    assert len(calls) == 4

@@ -133,7 +133,7 @@ def archive(monkeypatch, tmp_path):
 def quick(monkeypatch):
     """Two epochs for every network, small ensembles; one process, because another would not know."""
     for name, entry in MODELS.items():
-        known = entry.model_class()._get_param_names()
+        known = entry.model_class().parameter_names()
         few = {key: value for key, value in {"epochs": 2, "n_networks": 1, "n_mixtures": 1}.items() if key in known}
         if name == "circular-ensemble":
             few.pop("n_mixtures")

@@ -23,8 +23,8 @@ from photfeh.core.threads import limited
 from photfeh.inference.prediction import list_trained
 from photfeh.models.base import Regressor
 from photfeh.models.describe import describe
-from photfeh.models.loop import Penalised
 from photfeh.models.network import Network
+from photfeh.models.protocols import Penalised
 from photfeh.models.registry import MODELS, create_model, list_models
 from photfeh.samples.measure import measure
 from photfeh.samples.sequences import (

@@ -6,6 +6,7 @@ import torch
 from sklearn.base import clone
 
 from photfeh.core.errors import BadInput
+from photfeh.models import seq2seq
 from photfeh.models.seq2seq import folded_curves
 from photfeh.samples.sequences import Sequences
 from test_models import N_TRAIN, changed, fitted, quick, sample
@@ -36,6 +37,21 @@ def test_predictions_read_nothing_of_the_coefficients():
     for a, b in zip(model.predict_dist(changed(X, features=features)), model.predict_dist(X), strict=True):
         assert np.array_equal(a, b)
     assert np.array_equal(model.reconstruct(changed(X, features=features)), model.reconstruct(X))
+
+
+def test_predictions_draw_nothing(monkeypatch):
+    X, _ = sample()
+    model = fitted("seq2seq")
+    expected = model.predict(X)
+
+    def drawn(*_):
+        raise AssertionError("a curve was drawn")
+
+    monkeypatch.setattr(seq2seq, "folded_curves", drawn)
+    monkeypatch.setattr(seq2seq.Decoder, "forward", drawn)
+    assert np.array_equal(model.predict(X), expected)
+    with pytest.raises(AssertionError, match="drawn"):
+        model.reconstruct(X)
 
 
 def test_weights_count_in_the_error_of_the_curves():

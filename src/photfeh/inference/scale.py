@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from photfeh.core.errors import BadInput
 from photfeh.core.types import Float64, FloatArray
@@ -224,6 +223,7 @@ class ScaleMap:
 
 def _scatter(squares: FloatArray, known: FloatArray, weight: FloatArray) -> float:
     """Standard deviation that, added to the known variances, makes the squares likeliest [dex]."""
+    from scipy.optimize import minimize_scalar  # only where a map is fitted
 
     def surprise(scatter: float) -> float:
         total = known + scatter**2 + 1e-12

@@ -15,12 +15,12 @@ from numba.core.errors import NumbaError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
-from sklearn.base import BaseEstimator
 
 from photfeh.core.errors import BadFile, BadInput
 from photfeh.core.files import naming
 from photfeh.core.threads import after_fork
 from photfeh.core.types import Float64, FloatArray
+from photfeh.models.estimator import Estimator
 from photfeh.models.parameters import check_parameters
 from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
@@ -45,7 +45,7 @@ def once(X: Sequences, key: Hashable, make: Callable[[], Made]) -> Made:
     return cast(Made, kept[key])
 
 
-class Regressor(BaseEstimator):  # type: ignore[misc]
+class Regressor(Estimator):
     """Base of all models.
 
     ``fit`` checks its input, drops rows of zero weight (so that zero weight equals the row removed) and calls ``_fit``.
@@ -139,7 +139,7 @@ class Regressor(BaseEstimator):  # type: ignore[misc]
                 raise BadFile(f"{folder} holds a {content['class']}, not a {type(self).__name__}.")
             params = {name: _tupled(value) for name, value in content["params"].items()}
             check_parameters(f"the model in {folder}", type(self), params)
-            return self.set_params(**params).adopt(arrays, dict(content["notes"]))  # type: ignore[no-any-return]
+            return self.set_params(**params).adopt(arrays, dict(content["notes"]))
         except BadFile:
             raise
         except (BadInput, *UNUSABLE) as error:

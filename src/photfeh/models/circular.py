@@ -120,11 +120,14 @@ class CircularModule(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor, extra: Tensor) -> Tensor:
         """(N, T, 3), (N,), (N, 2) -> (N, 2): mean and log sigma."""
+        return self.read(self.prepare(values, lengths), extra)
+
+    def prepare(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """(N, T, 3), (N,) -> curves of :class:`RidgeCurve` (N, 5, G)."""
         values = values[:, : max(int(lengths.max()), 1)]
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
         with torch.no_grad():
-            x = self.curve(values[..., 2], values[..., 0], mask)
-        return self.read(x, extra)
+            return torch.as_tensor(self.curve(values[..., 2], values[..., 0], mask))
 
     def read(self, x: Tensor, extra: Tensor) -> Tensor:
         """Curves of :class:`RidgeCurve` (N, 5, G) and extra inputs (N, 2) -> (N, 2)."""

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from photfeh.core.kernels import kernel, over_stars
+from photfeh.core.ranks import median
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.models.base import Regressor, Tune, once
 from photfeh.models.kernels.mixtures import expectation, invert, posterior
+from photfeh.models.kernels.ridge_curve import normal_equations
 from photfeh.samples.sequences import Sequences
 
 __all__ = ["ExtremeDeconvolution", "harmonic_information"]
@@ -57,7 +58,8 @@ class ExtremeDeconvolution(Regressor):
     seed: int = 0
 
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
-        information, vector, coefficients = self._likelihood(X)
+        information, vector, coefficients = self._likelihood_once(X)
+        information, vector = information.copy(), vector.copy()
         information[:, -1, -1] = self.label_error**-2
         vector[:, -1] = y * self.label_error**-2
         rough = np.column_stack([coefficients, X.feature("period"), y])
@@ -77,6 +79,8 @@ class ExtremeDeconvolution(Regressor):
         self, information: FloatArray, vector: FloatArray, rough: FloatArray, weight: FloatArray, rng: Any
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """EM from clusters in the lowest harmonics, the period and the label."""
+        from sklearn.cluster import KMeans  # half a second, which a prediction does not need
+
         spread = rough.std(axis=0) + 1e-9
         leading = [0, *range(2, min(6, rough.shape[1] - 2)), rough.shape[1] - 1]
         n_components = min(self.n_components, max(1, len(rough) // 30))
@@ -109,6 +113,9 @@ class ExtremeDeconvolution(Regressor):
             centre, share = moved, held / held.sum()
         return share, centre, covariance
 
+    def _likelihood_once(self, X: Sequences) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return once(X, ("harmonic likelihood", self.n_harmonics), lambda: self._likelihood(X))
+
     def _likelihood(self, X: Sequences) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Information matrices (N, D, D), vectors (N, D), nothing said about the label; coefficients (N, 2K)."""
         period = X.feature("period")
@@ -122,7 +129,7 @@ class ExtremeDeconvolution(Regressor):
         return information, vector, coefficients
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
-        information, vector, _ = once(X, ("harmonic likelihood", self.n_harmonics), lambda: self._likelihood(X))
+        information, vector, _ = self._likelihood_once(X)
         means, variances = [], []
         for share, centre, covariance in zip(
             *(self.arrays_[name] for name in ("share", "centre", "covariance")), strict=True
@@ -186,36 +193,31 @@ def _inform(
     penalty = np.zeros(d)
     penalty[0] = 1e-3
     for k in range(1, n_harmonics + 1):
-        penalty[2 * k - 1 : 2 * k + 1] = k**3 / 0.2**2  # prior standard deviation 0.2 k^-1.5 mag
+        penalty[2 * k - 1] = penalty[2 * k] = k**3 / 0.2**2  # prior standard deviation 0.2 k^-1.5 mag
     for star in range(first, last):
         m = lengths[star]
         if m == 0:
             continue
-        y = mag[star, :m] - mag[star, :m].mean()
-        basis = np.ones((m, d))
+        y, basis, centre, squares = np.empty(m), np.ones((m, d)), 0.0, 0.0
+        for t in range(m):
+            centre += mag[star, t]
+        for t in range(m):
+            y[t] = mag[star, t] - centre / m
+            squares += y[t] * y[t]
         for k in range(1, n_harmonics + 1):
             for t in range(m):
                 basis[t, 2 * k - 1] = np.cos(2 * np.pi * k * phase[star, t])
                 basis[t, 2 * k] = np.sin(2 * np.pi * k * phase[star, t])
-        residual, weight, noise = np.empty(m), np.ones(m), 0.3 * np.sqrt(2.0 * np.mean(y * y)) + 1e-3
-        inverse, solution = np.empty((d, d)), np.zeros(d)
+        residual, weight, noise = np.empty(m), np.ones(m), 0.3 * np.sqrt(2.0 * (squares / m)) + 1e-3
+        inverse, solution, system, size = np.empty((d, d)), np.zeros(d), np.empty((d, d)), np.empty(m)
         gram, right = np.empty((d, d)), np.empty(d)
         for turn in range(rounds + 1):
-            right[:] = 0.0
-            gram[:] = 0.0
-            for t in range(m):
-                for i in range(d):
-                    product = basis[t, i] * weight[t]
-                    right[i] += product * y[t]
-                    for j in range(i + 1):
-                        gram[i, j] += product * basis[t, j]
-            for i in range(d):
-                for j in range(i):
-                    gram[j, i] = gram[i, j]
+            normal_equations(basis, weight, y, gram, right)
             if turn == rounds:
                 break
-            system = gram.copy()
             for i in range(d):
+                for j in range(d):
+                    system[i, j] = gram[i, j]
                 system[i, i] += penalty[i] * noise**2
             invert(system, inverse)
             used = 0.0
@@ -229,13 +231,14 @@ def _inform(
                 for i in range(d):
                     fitted += basis[t, i] * solution[i]
                 residual[t] = y[t] - fitted
+                size[t] = abs(residual[t])
             free = max(m - used, 0.25 * m)
-            noise = 1.4826 * np.median(np.abs(residual)) * np.sqrt(m / free) + 1e-3
+            noise = 1.4826 * median(size) * np.sqrt(m / free) + 1e-3
             for t in range(m):
                 weight[t] = max(1.0 - (residual[t] / (4.685 * noise)) ** 2, 0.0) ** 2
-        coefficients[star] = solution[1:]
         total = gram[0, 0] + 1e-9
         for i in range(d - 1):  # integrate over the mean magnitude (Schur complement)
+            coefficients[star, i] = solution[i + 1]
             vector[star, i] = (right[i + 1] - gram[0, i + 1] * right[0] / total) / noise**2
             for j in range(d - 1):
                 information[star, i, j] = (gram[i + 1, j + 1] - gram[0, i + 1] * gram[0, j + 1] / total) / noise**2

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,19 +23,12 @@ from torch import Tensor, nn
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.files import written
 from photfeh.core.fingerprint import fingerprint
+from photfeh.models.protocols import Penalised, Prepares
 
 __all__ = ["Batch", "FitConfig", "FitResult", "fit_network", "predict_network", "seeded"]
 
 CHECKPOINT_SECONDS = 30.0
 """Shortest time between two checkpoints."""
-
-
-@runtime_checkable
-class Penalised(Protocol):
-    """A module that adds a term to its loss."""
-
-    def penalty(self) -> Tensor:
-        """The term, a scalar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +171,7 @@ def fit_network(
     module.to(config.device)
     optimiser = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     generator = torch.Generator().manual_seed(config.seed)
-    result, best = FitResult(), _snapshot(module)
+    result, best, prepared = FitResult(), _snapshot(module), dict[int, Tensor]()
     with seeded(config.seed + 1):
         identity, saved = "", time.monotonic()
         if checkpoint is not None:
@@ -187,7 +180,7 @@ def fit_network(
         for epoch in range(len(result.history), config.epochs):
             if result.stopped_early:
                 break
-            row = _one_epoch(module, optimiser, train, tune, config, epoch, generator, augment)
+            row = _one_epoch(module, optimiser, train, tune, prepared, config, epoch, generator, augment)
             result.history.append(row)
             if not math.isfinite(row["tune_loss"]):
                 raise BadInput(
@@ -210,13 +203,20 @@ _CHUNK, _STEPS = 128, 16
 
 
 def predict_network(
-    module: nn.Module, batch: Batch, *, device: str = "cpu", precision: str = "float32", chunk: int = _CHUNK
+    module: nn.Module,
+    batch: Batch,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    chunk: int = _CHUNK,
+    prepared: dict[int, Tensor] | None = None,
 ) -> Tensor:
     """Outputs (N, 1) or (N, 2) on the CPU, in chunks of stars of like length, without gradients.
 
     The libraries behind a module round by the shape of what they get. So every chunk has one size, filled up by stars
     that are thrown away, and as many steps as the star itself decides, rounded up: its output is the same to the last
-    bit alone, in any batch and in any order.
+    bit alone, in any batch and in any order. ``prepared`` keeps, from one call to the next for the same batch, what
+    the chunks are before anything trained sees them (:class:`Prepares`).
     """
     usable_device(device)
     module.to(device).eval()
@@ -224,7 +224,7 @@ def predict_network(
         return torch.zeros(0, 1)
     most = batch.values.shape[1]
     steps = (batch.lengths.clamp(min=1) + _STEPS - 1).div(_STEPS, rounding_mode="floor").mul(_STEPS).clamp(max=most)
-    places, parts = [], []
+    places, parts = list[Tensor](), list[Tensor]()
     with torch.inference_mode(), _autocast(device, precision):
         for n_steps in sorted(set(steps.tolist())):
             here = torch.nonzero(steps == n_steps)[:, 0]
@@ -233,11 +233,22 @@ def predict_network(
                 lengths = part.lengths.clone()
                 lengths[-1] = n_steps  # the last one is thrown away; modules cut at the longest star
                 values = part.values[:, :n_steps].to(device)
-                parts.append(module(values, lengths.to(device), part.extra.to(device)).float().cpu()[:-1])
+                inputs = values, lengths.to(device), part.extra.to(device)
+                parts.append(_of_chunk(module, len(parts), prepared, *inputs).float().cpu()[:-1])
             places.append(here)
             parts[-1] = parts[-1][: (len(here) - 1) % (chunk - 1) + 1]
     output = torch.cat(parts)
     return output[torch.argsort(torch.cat(places))]
+
+
+def _of_chunk(
+    module: nn.Module, number: int, prepared: dict[int, Tensor] | None, values: Tensor, lengths: Tensor, extra: Tensor
+) -> Tensor:
+    if prepared is None or not isinstance(module, Prepares):
+        return torch.as_tensor(module(values, lengths, extra))
+    if number not in prepared:
+        prepared[number] = module.prepare(values, lengths)
+    return module.read(prepared[number], extra)
 
 
 def equal_chunks(n: int, size: int) -> Iterator[Tensor]:
@@ -252,6 +263,7 @@ def _one_epoch(
     optimiser: torch.optim.Optimizer,
     train: Batch,
     tune: Batch,
+    prepared: dict[int, Tensor],
     config: FitConfig,
     epoch: int,
     generator: torch.Generator,
@@ -278,7 +290,8 @@ def _one_epoch(
         optimiser.step()
         mass = float(batch.weight.sum())
         total, seen = total + float(loss.detach()) * mass, seen + mass
-    output = predict_network(module, tune, device=config.device, precision=config.precision).to(config.device)
+    output = predict_network(module, tune, device=config.device, precision=config.precision, prepared=prepared)
+    output = output.to(config.device)
     tune_loss = float(loss_of(output, tune.target, tune.weight))
     tune_mse = float(loss_of(output[:, :1], tune.target, tune.weight))
     return {

@@ -8,7 +8,6 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import clone
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -189,6 +188,8 @@ class Seq2Seq(CentredNetwork):
         BadInput
             if a star has no valid step or no finite features; names it.
         """
+        from sklearn.base import clone
+
         after_fork()
         zero, weight = self._checked(X, np.zeros(len(X)), None)
         learner = clone(self)  # what this object was fitted to stays as it is
@@ -224,8 +225,10 @@ class Seq2Seq(CentredNetwork):
             self._scales |= {name: self._pretrained[1][name] for name in ("input", "extra")}
 
     def _batch(self, X: Sequences, y: FloatArray | None = None, weight: FloatArray | None = None) -> Batch:
-        """Beside the period, ``extra`` carries each star's weight and the curve to draw, which only training reads."""
+        """In training ``extra`` carries, beside the period, each star's weight and the curve to draw."""
         batch = super()._batch(X, y, weight)
+        if y is None:
+            return batch
         (centre, *_), (scale, *_) = self._scales["input"]
         curve = torch.as_tensor((folded_curves(X, self.n_phases) - centre) / scale, dtype=torch.float32)
         return replace(batch, extra=torch.cat([batch.extra, batch.weight[:, None], curve], dim=1))

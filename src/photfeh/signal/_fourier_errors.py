@@ -47,13 +47,16 @@ def fill_covariance(factor: FloatArray, used: int, variance: float, covariance: 
     """``variance`` times the leading block of (X'WX)^-1, zero beyond the order."""
     unit, half, column = np.zeros(used), np.zeros(used), np.zeros(used)
     kept = min(used, 7)
-    covariance[:, :] = 0.0
+    for i in range(len(covariance)):
+        for j in range(len(covariance)):
+            covariance[i, j] = 0.0
     for j in range(kept):
-        unit[:] = 0.0
         unit[j] = 1.0
         forward(factor, unit, used, half)
         backward(factor, half, used, column)
-        covariance[:kept, j] = variance * column[:kept]
+        unit[j] = 0.0
+        for i in range(kept):
+            covariance[i, j] = variance * column[i]
 
 
 @kernel()

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from photfeh.core.kernels import kernel
+from photfeh.core.ranks import median, piece, sort
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.signal._fourier_errors import (
     add_truncation,
@@ -29,7 +30,7 @@ _ERROR_FLOOR = 0.005  # mag: calibration noise below which catalogue errors are 
 
 
 @kernel()
-def _best_order(z: FloatArray, total: float, effective: float, n_used: int, highest: int, lowest: int) -> int:
+def _best_order(z: FloatArray, total: float, effective: float, n_used: float, highest: int, lowest: int) -> int:
     """Order of least BIC = n ln(RSS / n) + p ln n, RSS(K) = m'Wm - |z_1..p|^2 from one factorisation."""
     best, best_score = 0, np.inf
     explained = z[0] ** 2
@@ -72,21 +73,25 @@ def _robust_weights(residual: FloatArray, scale: float, tukey: bool, out: FloatA
 def _residual_scale(residual: FloatArray, parameters: int) -> float:
     """1.4826 MAD, widened for the degrees of freedom that the fit has used up."""
     n = len(residual)
+    size = np.empty(n)
+    for p in range(n):
+        size[p] = abs(residual[p])
     used = math.sqrt(n / max(n - parameters, 1.0))
-    return max(1.4826 * float(np.median(np.abs(residual))) * used, 1e-6)
+    return max(1.4826 * median(size) * used, 1e-6)
 
 
 @kernel()
 def _extremes(coefficients: FloatArray, size: int) -> tuple[float, float]:
     """Peak-to-peak and phase of maximum light (least magnitude), on 200 phases refined by a parabola."""
     grid = 200
-    row, curve = np.empty(max(size, 3)), np.empty(grid)
+    row, curve, low, high = np.empty(max(size, 3)), np.empty(grid), 0, 0
     for g in range(grid):
         design_row(g / grid, size, row)
         curve[g] = 0.0
         for j in range(size):
             curve[g] += row[j] * coefficients[j]
-    low, high = int(np.argmin(curve)), int(np.argmax(curve))
+        low = g if curve[g] < curve[low] else low
+        high = g if curve[g] > curve[high] else high
     left, right = curve[(low - 1) % grid], curve[(low + 1) % grid]
     bend = left - 2 * curve[low] + right
     step = 0.5 * (left - right) / bend if bend > 0 else 0.0
@@ -98,14 +103,13 @@ def _fit_one(
     phase: FloatArray,
     mag: FloatArray,
     base: FloatArray,
-    max_order: int,
+    highest: int,
     coefficients: FloatArray,
     covariance: FloatArray,
     summary: FloatArray,
     weight: FloatArray,
 ) -> int:
     n = len(phase)
-    highest = _supported_order(np.sort(phase), max_order)
     lowest = min(3, highest)
     size = 2 * highest + 1
     design = np.empty((n, size))
@@ -113,21 +117,26 @@ def _fit_one(
         design_row(phase[p], size, design[p])
     matrix, rhs, z = np.empty((size, size)), np.empty(size), np.empty(size)
     solution, residual, robust = np.zeros(size), np.empty(n), np.ones(n)
-    centre = np.median(mag)
-    order, scale, used = 0, 0.0, 0
+    centred = np.empty(n)
+    for p in range(n):
+        centred[p] = mag[p]
+    centre = median(centred)
+    for p in range(n):
+        centred[p] = mag[p] - centre
+    order, scale = lowest, 0.0
     for iteration in range(_ITERATIONS):
         for p in range(n):
             weight[p] = base[p] * robust[p]
-        total = normal_matrix(design, mag - centre, weight, matrix, rhs)
+        total = normal_matrix(design, centred, weight, matrix, rhs)
         factored = cholesky(matrix)
         top = min(highest, (factored - 1) // 2)
         if top < 1:
             return 0
         forward(matrix, rhs, 2 * top + 1, z)
-        effective, count = 0.0, 0
+        effective, count = 0.0, 0.0  # a whole number, too, would be compiled twice: as the constant 0, and as any
         for p in range(n):
             effective += robust[p]
-            count += 1 if robust[p] > 0.1 else 0
+            count += 1.0 if robust[p] > 0.1 else 0.0
         order = _best_order(z, total, effective, count, top, min(lowest, top))
         if order == 0:
             return 0
@@ -137,34 +146,43 @@ def _fit_one(
             fitted = 0.0
             for j in range(used):
                 fitted += design[p, j] * solution[j]
-            residual[p] = mag[p] - centre - fitted
+            residual[p] = centred[p] - fitted
         scale = _residual_scale(residual, used)
         if iteration < _ITERATIONS - 1:
             _robust_weights(residual, scale, iteration >= 2, robust)
     order = _without_overshoot(mag, robust, matrix, z, solution, order, scale)
     used = 2 * order + 1
-    rejected = 0
+    rejected, effective = 0.0, 0.0
     for p in range(n):
         fitted = 0.0
         for j in range(used):
             fitted += design[p, j] * solution[j]
-        residual[p] = mag[p] - centre - fitted
-        rejected += 1 if robust[p] < 0.1 else 0
+        residual[p] = centred[p] - fitted
+        rejected += 1.0 if robust[p] < 0.1 else 0.0
+        effective += robust[p]
     variance = coefficient_variance(residual, weight, robust, used)
     omitted = omitted_variances(solution, order, highest, n, variance)
     # those that were never tried swell the residuals: not to be counted twice
-    untried = omitted[max(highest - order, 0) :].sum()
-    noise = max(variance - untried, 0.25 * variance) * student_factor(np.sum(robust) - used) ** 2
+    untried = 0.0
+    for j in range(max(highest - order, 0), len(omitted)):
+        untried += omitted[j]
+    noise = max(variance - untried, 0.25 * variance) * student_factor(effective - used) ** 2
     fill_covariance(matrix, used, noise, covariance)
     add_truncation(phase, weight, matrix, order, omitted, covariance)
-    coefficients[:] = 0.0
-    coefficients[:used] = solution[:used]
+    total = scale
+    for j in range(len(coefficients)):
+        coefficients[j] = solution[j] if j < used else 0.0
+        total += coefficients[j]
     coefficients[0] += centre
+    for i in range(len(covariance)):
+        for j in range(len(covariance)):
+            total += covariance[i, j]
     peak_to_peak, max_phase = _extremes(coefficients, used)
-    summary[0], summary[1], summary[2], summary[3] = scale, float(rejected), peak_to_peak, max_phase
-    weight[:] = robust
+    summary[0], summary[1], summary[2], summary[3] = scale, rejected, peak_to_peak, max_phase
+    for p in range(n):
+        weight[p] = robust[p]
     # a curve that does not vary has no phases, and values near the limits of the numbers overflow
-    whole = math.isfinite(covariance.sum() + coefficients.sum() + scale)
+    whole = math.isfinite(total + centre)
     return order if whole and peak_to_peak > 1e-12 * max(abs(centre), 1.0) else 0
 
 
@@ -191,6 +209,25 @@ def _without_overshoot(
 
 
 @kernel()
+def _point_weights(error: FloatArray) -> FloatArray:
+    """Relative weights: unknown errors count as the star's median; the floor keeps single points from ruling."""
+    n, m, total = len(error), 0, 0.0
+    known, base = np.empty(n), np.empty(n)
+    for p in range(n):
+        if not np.isnan(error[p]):
+            known[m] = error[p]
+            m += 1
+    middle = median(known[:m]) if m > 0 else 1.0
+    for p in range(n):
+        sigma = middle if np.isnan(error[p]) else error[p]
+        base[p] = 1.0 / (sigma**2 + max(_ERROR_FLOOR, 0.5 * middle) ** 2)
+        total += base[p]
+    for p in range(n):
+        base[p] /= total / n
+    return base
+
+
+@kernel()
 def fit_all(
     first: int,
     last: int,
@@ -209,21 +246,22 @@ def fit_all(
         begin, end = offsets[i], offsets[i + 1]
         if end - begin < MIN_POINTS:
             continue
-        error = mag_error[begin:end]
-        known = error[~np.isnan(error)]
-        middle = np.median(known) if len(known) > 0 else 1.0
-        base = np.empty(end - begin)
-        for p in range(end - begin):
-            sigma = middle if np.isnan(error[p]) else error[p]
-            # relative weights: unknown errors count as the star's median; the floor keeps single points from ruling
-            base[p] = 1.0 / (sigma**2 + max(_ERROR_FLOOR, 0.5 * middle) ** 2)
-        base /= base.mean()
+        ordered = piece(phase, begin, end)
+        sort(ordered)
         order[i] = _fit_one(
-            phase[begin:end], mag[begin:end], base, max_order,
-            coefficients[i], covariance[i], summary[i], weight[begin:end],
+            piece(phase, begin, end), piece(mag, begin, end), _point_weights(piece(mag_error, begin, end)),
+            _supported_order(ordered, max_order), coefficients[i], covariance[i], summary[i], weight[begin:end],
         )  # fmt: skip
         if order[i] == 0:
-            coefficients[i], covariance[i], summary[i], weight[begin:end] = np.nan, np.nan, np.nan, 0.0
+            for a in range(coefficients.shape[1]):
+                coefficients[i, a] = np.nan
+            for a in range(covariance.shape[1]):
+                for b in range(covariance.shape[2]):
+                    covariance[i, a, b] = np.nan
+            for a in range(summary.shape[1]):
+                summary[i, a] = np.nan
+            for p in range(begin, end):
+                weight[p] = 0.0
 
 
 @kernel()
@@ -247,8 +285,11 @@ def ridge_all(
         for p in range(end - begin):
             design_row(phase[begin + p], size, design[p])
         matrix, rhs = np.empty((size, size)), np.empty(size)
-        centre = np.median(mag[begin:end])
-        normal_matrix(design, mag[begin:end] - centre, point_weight[begin:end], matrix, rhs)
+        centred = piece(mag, begin, end)
+        centre = median(centred)
+        for p in range(end - begin):
+            centred[p] = mag[begin + p] - centre
+        normal_matrix(design, centred, piece(point_weight, begin, end), matrix, rhs)
         noise = max(scatter[i], _ERROR_FLOOR) ** 2
         for j in range(size):
             matrix[j, j] += noise * precision[j] + 1e-12

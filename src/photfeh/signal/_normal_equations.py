@@ -26,9 +26,11 @@ def normal_matrix(
 ) -> float:
     """Fill the lower triangle of X'WX and X'Wm; return m'Wm."""
     size = design.shape[1]
-    matrix[:, :] = 0.0
-    rhs[:] = 0.0
     total = 0.0
+    for i in range(size):
+        rhs[i] = 0.0
+        for j in range(size):
+            matrix[i, j] = 0.0
     for p in range(len(mag)):
         w = weight[p]
         if w <= 0.0:

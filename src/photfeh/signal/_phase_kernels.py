@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from photfeh.core.kernels import kernel
+from photfeh.core.ranks import median, piece, sort
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["fill_coverage", "fill_gaps", "mark_plausible"]
@@ -24,7 +23,7 @@ def mark_plausible(
     for i in range(first, last):
         begin, end = offsets[i], offsets[i + 1]
         if end > begin:
-            centre = np.median(mag[begin:end])
+            centre = median(piece(mag, begin, end))
             for j in range(begin, end):
                 keep[j] = abs(mag[j] - centre) <= half_range and not mag_error[j] > max_error
 
@@ -32,7 +31,8 @@ def mark_plausible(
 @kernel()
 def fill_gaps(first: int, last: int, offsets: IntArray, phase: FloatArray, gap: FloatArray) -> None:
     for i in range(first, last):
-        ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
+        ordered = piece(phase, offsets[i], offsets[i + 1])
+        sort(ordered)
         if len(ordered) > 1:
             largest = 1.0 + ordered[0] - ordered[-1]
             for j in range(1, len(ordered)):
@@ -45,7 +45,8 @@ def fill_coverage(
     first: int, last: int, offsets: IntArray, phase: FloatArray, reach: float, covered: FloatArray
 ) -> None:
     for i in range(first, last):
-        ordered = np.sort(phase[offsets[i] : offsets[i + 1]])
+        ordered = piece(phase, offsets[i], offsets[i + 1])
+        sort(ordered)
         if len(ordered) > 0:
             total = min(1.0 + ordered[0] - ordered[-1], 2.0 * reach)
             for j in range(1, len(ordered)):

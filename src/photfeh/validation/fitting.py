@@ -149,7 +149,7 @@ def _is_open(model: Regressor, params: Mapping[str, Any], budget: Budget) -> boo
 def _fresh(name: str, params: Mapping[str, Any], seed: int) -> Regressor:
     """A model that is not fitted; it takes the seed unless the parameters have one."""
     settings = dict(params)
-    if "seed" in MODELS[name].model_class()._get_param_names():
+    if "seed" in MODELS[name].model_class().parameter_names():
         settings.setdefault("seed", seed)
     return create_model(name, **settings)
 

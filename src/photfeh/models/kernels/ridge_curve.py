@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from photfeh.core.kernels import kernel, over_stars
+from photfeh.core.ranks import rank
 from photfeh.core.types import Float32Array, FloatArray, IntArray
 from photfeh.models.kernels.mixtures import invert
 
-__all__ = ["ridge_curves"]
+__all__ = ["normal_equations", "ridge_curves"]
 
 
 def ridge_curves(
@@ -64,11 +65,13 @@ def _draw(
     for star in range(first, last):
         m = lengths[star]
         count = max(float(m), 1.0)
-        place, y = phase[star, :m].astype(np.float64), mag[star, :m].astype(np.float64)
+        place, y, centre, squares = np.empty(m), np.empty(m), 0.0, 0.0
         basis, weight, residual = np.empty((m, d)), np.ones(m), np.empty(m)
+        for t in range(m):
+            place[t], y[t] = phase[star, t], mag[star, t]
+            centre += y[t]
+        centre /= count
         _waves(place, basis)
-        centre = y.sum() / count
-        squares = 0.0
         for t in range(m):
             y[t] -= centre
             squares += y[t] ** 2
@@ -76,7 +79,7 @@ def _draw(
         for t in range(m):
             y[t] /= size
         for _ in range(rounds):
-            _normal_equations(basis, weight, y, gram, right)
+            normal_equations(basis, weight, y, gram, right)
             for i in range(d):
                 for j in range(d):
                     work[i, j] = gram[i, j]
@@ -111,13 +114,13 @@ def _draw(
 
 
 @kernel()
-def _normal_equations(
-    basis: FloatArray, weight: FloatArray, y: FloatArray, gram: FloatArray, right: FloatArray
-) -> None:
+def normal_equations(basis: FloatArray, weight: FloatArray, y: FloatArray, gram: FloatArray, right: FloatArray) -> None:
     """Fill sum w b b^T and sum w b y."""
     d = basis.shape[1]
-    gram[:] = 0.0
-    right[:] = 0.0
+    for i in range(d):
+        right[i] = 0.0
+        for j in range(i + 1):
+            gram[i, j] = 0.0
     for t in range(len(y)):
         for i in range(d):
             product = weight[t] * basis[t, i]
@@ -132,7 +135,10 @@ def _normal_equations(
 @kernel()
 def _lower_median(residual: FloatArray) -> float:
     """Median of the absolute values, of an even number the lower one of the middle two."""
-    if len(residual) == 0:
+    n = len(residual)
+    if n == 0:
         return 0.0
-    ordered = np.sort(np.abs(residual))
-    return float(ordered[(len(ordered) - 1) // 2])
+    size = np.empty(n)
+    for t in range(n):
+        size[t] = abs(residual[t])
+    return rank(size, (n - 1) // 2)

@@ -1,0 +1,102 @@
+"""What the first prediction of a process loads and compiles: no more than one star needs."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import photfeh as pf
+from photfeh.core.ranks import median, rank, sort
+
+PREDICT = """
+import sys
+from collections import Counter
+from numba.core import event
+
+compiled = Counter()
+
+class Count(event.Listener):
+    def on_start(self, event):
+        function = event.data["dispatcher"].py_func
+        compiled[f"{function.__module__}.{function.__qualname__}"] += 1
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Count())
+import photfeh as pf
+print(len(pf.predict("star.csv", "stars.csv")))
+used = {
+    f"{module}.{name}": len(value.signatures)
+    for module in [name for name in sys.modules if name.startswith("photfeh.")]
+    for name, value in vars(sys.modules[module]).items()
+    if hasattr(value, "nopython_signatures") and value.py_func.__module__ == module and value.signatures
+}
+print(dict(compiled), used, sorted(sys.modules), sep="\\n")
+"""
+KERNELS = {
+    "photfeh.core.kernels._fill_products",
+    "photfeh.models.deconvolution._inform",
+    "photfeh.models.kernels.mixtures._fill_posterior",
+    "photfeh.models.kernels.ridge_curve._draw",
+    "photfeh.models.kernels.ridge_curve._waves",
+    "photfeh.signal._fourier_kernels.fit_all",
+    "photfeh.signal._fourier_kernels.ridge_all",
+    "photfeh.signal._phase_kernels.fill_coverage",
+    "photfeh.signal._phase_kernels.fill_gaps",
+    "photfeh.signal._phase_kernels.mark_plausible",
+}
+"""Kernels that Python calls for a clean curve of known period; a noisy one is searched for a second mode, too."""
+
+
+def predicted(folder, **environment):
+    """What a new process compiles, which kernels it calls with how many kinds of arguments, and what it loads."""
+    survey = pf.simulate(1, seed=2, rrc_fraction=0.0, noise=0.002)
+    star = next(iter(survey.curves))
+    rows = np.column_stack([star.time, star.mag, star.mag_error])
+    lines = [f"{star.source_id},{t!r},{m!r},{e!r}" for t, m, e in rows.tolist()]
+    (folder / "star.csv").write_text("\n".join(["source_id,time,mag,mag_error", *lines]) + "\n")
+    survey.stars[["source_id", "period", "type"]].to_csv(folder / "stars.csv", index=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT], cwd=folder, env=os.environ | environment,
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    n, *told = done.stdout.splitlines()
+    assert n == "1"
+    compiled, used, loaded = map(eval, told)
+    return compiled, used, loaded
+
+
+def test_one_star_calls_few_kernels_each_of_one_kind_and_loads_no_scikit_learn(tmp_path):
+    compiled, used, loaded = predicted(tmp_path)
+    assert used.keys() >= KERNELS
+    assert used.keys() - compiled.keys() <= KERNELS  # what these kernels call is named only where it is compiled
+    assert set(used.values()) == {1}, used
+    assert not {"sklearn", "scipy.stats", "scipy.optimize", "matplotlib", "optuna", "lsdb"} & set(loaded)
+
+
+@pytest.mark.slow
+def test_a_fresh_environment_compiles_every_kernel_once_and_no_text(tmp_path):
+    """A slice that is assigned to a slice compiles the message of its error, four seconds; medians two each."""
+    compiled, _, _ = predicted(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kernels"))
+    ours = {name: count for name, count in compiled.items() if name.startswith("photfeh.")}
+    assert ours.keys() >= KERNELS
+    assert len(ours) <= 40
+    assert not {name: count for name, count in ours.items() if count > 1}
+    assert not [name for name in compiled if name.startswith(("numba.cpython.unicode", "numba.misc.quicksort"))]
+    assert not [name for name in compiled if "median" in name and name not in ours]
+    assert sum(compiled.values()) <= 80
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 40, 251])
+def test_ranks_are_those_of_numpy(n):
+    rng = np.random.default_rng(n)
+    for values in (rng.normal(size=n), rng.integers(0, 4, n).astype(float), np.arange(n) / 3, -np.arange(n) / 7):
+        ordered = np.sort(values)
+        made = values.copy()
+        sort(made)
+        assert np.array_equal(made, ordered)
+        assert median(values.copy()) == np.median(values)
+        assert [rank(values.copy(), k) for k in range(n)] == ordered.tolist()
