@@ -11,7 +11,6 @@ import os
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import cache
 
 import torch
 
@@ -23,10 +22,14 @@ from photfeh.simulation.survey import simulate
 STARS, SHARES = 60, 2
 
 
-@cache
+_MADE = []  # and no functools.cache: joblib cannot send such a function of a script to its workers
+
+
 def simulated():
     """Made before any thread: OpenBLAS, which draws it, hangs where a process is forked in the middle of its work."""
-    return simulate(STARS, seed=11)
+    if not _MADE:
+        _MADE.append(simulate(STARS, seed=11))
+    return _MADE[0]
 
 
 def answer(share):
