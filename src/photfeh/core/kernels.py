@@ -111,11 +111,11 @@ def _say_if_new() -> None:
     folder = cache_folder()
     if folder is None:
         _log.info(
-            "compiling kernels; about a minute, every time: nowhere can they be kept. "
+            "compiling kernels; half a minute, every time: nowhere can they be kept. "
             "Set NUMBA_CACHE_DIR to a folder that can be written."
         )
     elif not any(folder.rglob("*.nbi")):
-        _log.info("compiling kernels, once for this installation; about a minute")
+        _log.info("compiling kernels, once for this installation; half a minute")
 
 
 def _writable(folder: Path) -> bool:
