@@ -360,7 +360,7 @@ def test_the_first_call_says_once_that_kernels_are_compiled(tmp_path):
             [sys.executable, "-c", FIRST], capture_output=True, text=True, timeout=PATIENCE, check=True,
             env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
         )  # fmt: skip
-        said.append(done.stderr.count("compiling kernels, once for this installation; about a minute"))
+        said.append(done.stderr.count("compiling kernels, once for this installation; half a minute"))
     assert said == [1, 0]
 
 
@@ -372,7 +372,7 @@ def test_the_note_of_kernels_reaches_the_terminal(call, paths, tmp_path, monkeyp
     options = ("--stars", paths / "stars.parquet", "--model", "relation", "--output", tmp_path / "p.csv")
     code, _, err = call("predict", paths / "epochs.parquet", *options)
     assert code == 0
-    assert err.count("photfeh: compiling kernels, once for this installation; about a minute") == 1
+    assert err.count("photfeh: compiling kernels, once for this installation; half a minute") == 1
     monkeypatch.setattr(kernels, "cache_folder", lambda: None)
     kernels._say_if_new.cache_clear()
     assert "nowhere can they be kept" in call("predict", paths / "epochs.parquet", *options)[2]
