@@ -24,13 +24,14 @@ from label_tables import spectroscopic_ids
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.calibration import Calibration, cross_coverage
 from photfeh.inference.ensemble import Ensemble
+from photfeh.inference.training import scores_by_group
 from photfeh.models.circular import Circular
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import Sequences
 from photfeh.simulation.survey import write_simulation
+from photfeh.validation.fitting import Labelled as Fitting
 from photfeh.validation.metrics import score
 from photfeh.validation.pairs import beside_external
-from photfeh.validation.splits import make_splits
 from pretrain import PRETRAINED, RECIPES, Recipe, ship
 from real_data import markdown, opened
 
@@ -80,9 +81,11 @@ def taught(lesson: Lesson, data: Path, runs: Path) -> None:
     labelled, pool = labelled_stars(lesson, data, folder), unlabelled(lesson, data, folder)
     told = out_of_fold(lesson, teacher, labelled, pool, folder)
     student = fitted(lesson, folder / "student", teacher.member_dist, joined(pool, labelled.X))
-    made = assembled(lesson, teacher, student, labelled, told["student"])
-    print(ship(lesson.recipe, made, folder))
-    report(lesson, labelled, told)
+    own = labelled.fold >= 0  # the others only teach
+    scored = Labelled(labelled.X[own], labelled.feh[own], labelled.fold[own], labelled.stars[own])
+    told = {who: (mean[own], sigma[own]) for who, (mean, sigma) in told.items()}
+    print(ship(lesson.recipe, assembled(lesson, teacher, student, scored, told["student"]), folder))
+    report(lesson, scored, told)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Labelled:
     X: Sequences
     feh: FloatArray
     fold: IntArray
+    stars: pd.DataFrame
 
 
 def labelled_stars(lesson: Lesson, data: Path, folder: Path) -> Labelled:
@@ -101,12 +105,11 @@ def labelled_stars(lesson: Lesson, data: Path, folder: Path) -> Labelled:
         folder / "labelled", data / recipe.epochs, stars, exclude=spectroscopic_ids(data), representations=("raw",),
         **recipe.prepare,
     )  # fmt: skip
-    rows = dataset.sample
-    feh = dataset.stars["feh"].to_numpy(float)[rows]
-    fold = np.empty(len(feh), np.int64)
-    for split in make_splits(feh, n_folds=recipe.train.get("folds", 5), seed=0):
+    data = Fitting.of(dataset, "raw")
+    fold = np.full(len(data.feh), -1)
+    for split in data.splits(recipe.train.get("folds", 5), 0):
         fold[split.score] = split.fold
-    return Labelled(dataset.sequences("raw", rows), feh, fold)
+    return Labelled(data.sequences, data.feh, fold, dataset.stars.iloc[dataset.sample])
 
 
 def unlabelled(lesson: Lesson, data: Path, folder: Path) -> Sequences:
@@ -184,11 +187,12 @@ def out_of_fold(
 
 def assembled(lesson: Lesson, teacher: Ensemble, student: Circular, labelled: Labelled, told: Dist) -> Ensemble:
     """The student of the whole ensemble, calibrated on the residuals of the students of its members."""
-    mean, sigma = told
+    (mean, sigma), stars = told, labelled.stars
     calibration = Calibration.fit(labelled.X, mean - labelled.feh, sigma, shrink=teacher.calibration.shrink)
+    how = {"model": "circular", "weighting": f"none, the answers of {lesson.teacher}", "params": student.get_params()}
     notes = teacher.notes | {
-        "training": {"model": "circular", "taught by": lesson.teacher, "params": student.get_params()},
-        "out_of_fold": score(labelled.feh, mean), "scores": [], "coverage": [],
+        "training": teacher.notes["training"] | how, "out_of_fold": score(labelled.feh, mean),
+        "scores": scores_by_group(stars, labelled.feh, mean), "coverage": [],
     }  # fmt: skip
     return Ensemble("circular", teacher.representation, (student,), teacher.types, calibration, teacher.limits, notes)
 

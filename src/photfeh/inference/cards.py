@@ -90,7 +90,9 @@ def weights_sha256(folder: str | Path) -> str:
 
 
 def _counts(notes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in notes.get("type_counts", {}).items())
+    extra = notes.get("n_only_train", 0)
+    told = [f"{count:,} {kind}" for kind, count in notes.get("type_counts", {}).items()]
+    return ", ".join([*told, f"{extra:,} of them only teach and are not scored"] if extra else told)
 
 
 def _coverage(notes: Mapping[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ from photfeh.validation.metrics import score
 from photfeh.validation.run import environment
 from photfeh.validation.splits import Split
 
-__all__ = ["train"]
+__all__ = ["scores_by_group", "train"]
 
 _SAID = "said.safetensors"
 
@@ -209,7 +209,7 @@ def _assemble(
     every = np.stack([member.predict(data.sequences) for member in members])
     notes |= {
         "out_of_fold": score(data.feh, mean),
-        "scores": _scores_by_group(stars, data.feh, mean),
+        "scores": scores_by_group(stars, data.feh, mean),
         "coverage": shipped_coverage(data.sequences, data.feh, fold, unseen).to_dict("records"),
     }
     return Ensemble(
@@ -223,7 +223,7 @@ def _assemble(
     )
 
 
-def _scores_by_group(stars: pd.DataFrame, feh: FloatArray, mean: FloatArray) -> list[dict[str, Any]]:
+def scores_by_group(stars: pd.DataFrame, feh: FloatArray, mean: FloatArray) -> list[dict[str, Any]]:
     """Metrics of all stars, by type, by number of epochs and by [Fe/H]."""
     groups = {"all": np.ones(len(stars), bool)}
     kinds = stars["type"].to_numpy()
