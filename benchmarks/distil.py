@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +20,12 @@ import numpy as np
 import pandas as pd
 
 from label_tables import spectroscopic_ids
+from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.calibration import Calibration, cross_coverage
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.training import scores_by_group
+from photfeh.models.base import Regressor
 from photfeh.models.circular import Circular
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import Sequences
@@ -80,7 +81,7 @@ def taught(lesson: Lesson, data: Path, runs: Path) -> None:
     teacher = Ensemble.load(PRETRAINED / lesson.teacher)
     labelled, pool = labelled_stars(lesson, data, folder), unlabelled(lesson, data, folder)
     told = out_of_fold(lesson, teacher, labelled, pool, folder)
-    student = fitted(lesson, folder / "student", teacher.member_dist, joined(pool, labelled.X))
+    student = fitted(lesson, folder / "student", teacher, joined(pool, labelled.X))
     own = labelled.fold >= 0  # the others only teach
     scored = Labelled(labelled.X[own], labelled.feh[own], labelled.fold[own], labelled.stars[own])
     told = {who: (mean[own], sigma[own]) for who, (mean, sigma) in told.items()}
@@ -158,13 +159,16 @@ def rms(values: FloatArray, mask: BoolArray) -> FloatArray:
     return np.sqrt(np.square(centred).sum(axis=1) / count)
 
 
-def fitted(lesson: Lesson, folder: Path, says: Callable[[Sequences], Dist], X: Sequences) -> Circular:
-    """A student of what ``says`` tells of the curves; from the folder, where an earlier call has left it."""
+def fitted(lesson: Lesson, place: Path, teacher: Ensemble | Regressor, X: Sequences) -> Circular:
+    """A student of what the teacher says of the curves; from the disk, where an earlier call has left the same."""
     student = Circular(**TRAINING, epochs=lesson.epochs, patience=lesson.epochs)
+    whole = isinstance(teacher, Ensemble)
+    made_of = teacher.fingerprint() if whole else fingerprint(teacher.arrays_, teacher.notes_)
+    folder = place.with_name(f"{place.name}-{fingerprint(made_of, X, student.get_params())[:12]}")
     if (folder / "model.json").is_file():
         return student.restore(folder)
     curves = joined(X, worsened(X, np.random.default_rng(7)))
-    student.learn_from(curves, *says(curves))
+    student.learn_from(curves, *(teacher.member_dist if whole else teacher.predict_dist)(curves))
     student.save(folder)
     print(f"{folder}: {len(curves)} curves", *(f"{row['tune_rmse']:.4f}" for row in student.history_[::9]), flush=True)
     return student
@@ -178,7 +182,7 @@ def out_of_fold(
     for number, member in enumerate(teacher.members):
         held = labelled.fold == number
         others = joined(pool[~np.isin(pool.source_id, labelled.X.source_id[held])], labelled.X[~held])
-        student = fitted(lesson, folder / f"student-{number}", member.predict_dist, others)
+        student = fitted(lesson, folder / f"student-{number}", member, others)
         for who, model in (("teacher", member), ("student", student)):
             for column, values in zip(told[who], model.predict_dist(labelled.X[held]), strict=True):
                 column[held] = values
