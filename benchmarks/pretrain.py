@@ -124,7 +124,7 @@ RECIPES = (
     Recipe(
         name="ogle-i-band-rrc", epochs="gaia-dr3/epoch_photometry.parquet", stars=overtone_i_band,
         prepare={"types": ("RRc",), "truth": "independent passband (OGLE I)"}, dataset="rrc-pretraining",
-        train={**_MIXTURES, "params": {"n_members": 12}, "scale": "dekany-2021"}, texts=_OVERTONE_TEXTS,
+        train={**_MIXTURES, "params": {"n_members": 4}, "scale": "dekany-2021"}, texts=_OVERTONE_TEXTS,
     ),
     Recipe(
         name="liu-2020", epochs="liu-2020-spectroscopic/epoch_photometry.parquet", stars=low_resolution,

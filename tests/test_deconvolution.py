@@ -50,17 +50,18 @@ def test_posterior_is_bayes_rule_written_out_for_full_observations(mixture):
             means.append(m + gain @ (x[i] - m))
             seconds.append(np.diag(v - gain @ v) + means[-1] ** 2)
         weights = np.array(weights) / np.sum(weights)
-        assert np.allclose(mean[i], weights @ np.array(means), atol=1e-9)
-        assert np.allclose(variance[i], weights @ np.array(seconds) - (weights @ np.array(means)) ** 2, atol=1e-8)
+        expected = weights @ np.array(means)
+        assert np.isclose(mean[i], expected[-1], atol=1e-9)
+        assert np.isclose(variance[i], (weights @ np.array(seconds) - expected**2)[-1], atol=1e-8)
 
 
 def test_a_star_without_information_gets_mean_and_variance_of_the_mixture(mixture):
     share, centre, covariance = mixture
     mean, variance = posterior(np.zeros((1, 3, 3)), np.zeros((1, 3)), *_prepared(share, centre, covariance))
     total = share @ centre
-    assert np.allclose(mean[0], total)
+    assert np.isclose(mean[0], total[-1])
     spread = np.einsum("k,kii->ki", share, covariance).sum(axis=0) + share @ (centre - total) ** 2
-    assert np.allclose(variance[0], spread)
+    assert np.isclose(variance[0], spread[-1])
 
 
 def test_expectation_sums_are_those_of_single_stars(mixture):

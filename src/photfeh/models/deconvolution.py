@@ -135,8 +135,8 @@ class ExtremeDeconvolution(Regressor):
             *(self.arrays_[name] for name in ("share", "centre", "covariance")), strict=True
         ):
             mean, variance = posterior(information, vector, *_prepared(share, centre, covariance))
-            means.append(mean[:, -1])
-            variances.append(variance[:, -1])
+            means.append(mean)
+            variances.append(variance)
         return np.mean(means, axis=0), np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
 
 

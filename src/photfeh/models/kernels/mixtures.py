@@ -146,11 +146,36 @@ def posterior(
     precision: FloatArray,
     shift: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean (N, D) and variance (N, D) of each star's posterior mixture."""
-    mean, variance = np.zeros(vector.shape), np.zeros(vector.shape)
+    """Mean (N,) and variance (N,) of the last coordinate in each star's posterior mixture."""
+    mean, variance = np.zeros(len(vector)), np.zeros(len(vector))
     inputs = (information, vector, log_weight, precision, shift)
     over_stars(_fill_posterior, len(vector), inputs, (mean, variance), least=16)
     return mean, variance
+
+
+@kernel()
+def _factor(matrix: FloatArray, right: FloatArray, column: FloatArray) -> float:
+    """Cholesky's factor L of a matrix in place of its lower half, and L^-1 right in place of ``right``.
+
+    Returns the logarithm of the determinant. Rows are updated column by column, so that the innermost loop has no sum
+    to wait for.
+    """
+    d = len(right)
+    log_determinant = 0.0
+    for j in range(d):
+        pivot = np.sqrt(max(matrix[j, j], 1e-300))
+        matrix[j, j] = pivot
+        log_determinant += 2.0 * np.log(pivot)
+        right[j] /= pivot
+        for i in range(j + 1, d):
+            column[i] = matrix[i, j] / pivot
+        for i in range(j + 1, d):
+            part = column[i]
+            matrix[i, j] = part
+            right[i] -= part * right[j]
+            for k in range(j + 1, i + 1):
+                matrix[i, k] -= part * column[k]
+    return log_determinant
 
 
 @kernel()
@@ -165,14 +190,31 @@ def _fill_posterior(
     mean: FloatArray,
     variance: FloatArray,
 ) -> None:
+    """With P = V^-1 + L = C C' and z = C^-1 (V^-1 m + h): log share |P|^-1/2 exp(z z / 2), last mean z_D / C_DD, last
+    variance C_DD^-2."""
     d, n_components = vector.shape[1], len(log_weight)
-    share, each = np.empty(n_components), np.empty((n_components, d))
-    covariance, work = np.empty((n_components, d, d)), np.empty((d, d))
+    share, each, spread = np.empty(n_components), np.empty(n_components), np.empty(n_components)
+    work, right, column = np.empty((d, d)), np.empty(d), np.empty(d)
     for star in range(first, last):
-        _one_star(information[star], vector[star], log_weight, precision, shift, share, each, covariance, work)
+        largest = -np.inf
         for k in range(n_components):
             for i in range(d):
-                mean[star, i] += share[k] * each[k, i]
-        for k in range(n_components):
+                right[i] = shift[k, i] + vector[star, i]
+                for j in range(i + 1):
+                    work[i, j] = precision[k, i, j] + information[star, i, j]
+            log_determinant = _factor(work, right, column)
+            quadratic = 0.0
             for i in range(d):
-                variance[star, i] += share[k] * (covariance[k, i, i] + (each[k, i] - mean[star, i]) ** 2)
+                quadratic += right[i] * right[i]
+            share[k] = log_weight[k] - 0.5 * log_determinant + 0.5 * quadratic
+            largest = max(largest, share[k])
+            each[k], spread[k] = right[d - 1] / work[d - 1, d - 1], work[d - 1, d - 1] ** -2
+        total = 0.0
+        for k in range(n_components):
+            share[k] = np.exp(share[k] - largest)
+            total += share[k]
+        for k in range(n_components):
+            share[k] /= total
+            mean[star] += share[k] * each[k]
+        for k in range(n_components):
+            variance[star] += share[k] * (spread[k] + (each[k] - mean[star]) ** 2)
