@@ -1,12 +1,12 @@
-"""One network taught by all the networks and mixtures of a shipped ensemble: as good, and a fraction of the work.
+"""One network in place of the fifteen of the shipped ensemble for RRab, beside its mixtures: as good, and less work.
 
-    make distilled           (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, two hours on one core)
+    make distilled           (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, half an hour on one core)
 
-A student learns the teacher's mean and sigma on simulated stars, on real curves without labels and on the teacher's own
-training stars, each as observed and once more thinned and made noisier. No label is used. For every fold of the
-teacher a student of the member that has not seen that fold learns from stars that are not in it: what it says there is
-scored beside the member itself, and its residuals calibrate the student of the whole ensemble, which is what ships.
-Sizes and epochs were set by how well a student meets its teacher on simulated stars, not by labels.
+A student learns mean and sigma of the networks on simulated stars, on real curves without labels and on the stars that
+taught the ensemble, each as observed and once more thinned and made noisier. No label is used. For every fold a student
+of the networks that have not seen it learns from stars that are not in it: half of it and half of the mixtures of the
+same member is scored there beside the member itself, and its residuals calibrate what ships, the student of all
+networks beside all mixtures. Sizes and epochs were set by how well a student meets its teacher, not by labels.
 """
 
 from __future__ import annotations
@@ -25,68 +25,52 @@ from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.inference.calibration import Calibration, cross_coverage
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.training import scores_by_group
-from photfeh.models.base import Regressor
+from photfeh.models.blend import Blend
 from photfeh.models.circular import Circular
+from photfeh.models.deconvolution import ExtremeDeconvolution
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import Sequences
 from photfeh.simulation.survey import write_simulation
 from photfeh.validation.fitting import Labelled as Fitting
 from photfeh.validation.metrics import score
 from photfeh.validation.pairs import beside_external
-from pretrain import PRETRAINED, RECIPES, Recipe, ship
+from pretrain import PRETRAINED, RECIPES, ship
 from real_data import markdown, opened
 
 SIMULATED = 16_000  # two thirds are RRab
 FEWEST = 12
-TRAINING = {"batch_size": 64, "dropout": 0.0, "weight_decay": 0.001}
+TRAINING = {"epochs": 12, "patience": 12, "batch_size": 64, "dropout": 0.0, "weight_decay": 0.001}
 Dist = tuple[FloatArray, FloatArray]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """A shipped ensemble for one star type, and the epochs of its student."""
-
-    teacher: str
-    kind: str
-    epochs: int
-
-    @property
-    def recipe(self) -> Recipe:
-        """What ships: the teacher's texts under the student's name."""
-        own = next(recipe for recipe in RECIPES if recipe.name == self.teacher)
-        said = f"One network, taught by the answers of `{self.teacher}`, which is a little better and much slower."
-        texts = own.texts | {"Training": said, "Remake": "`make distilled` (benchmarks/distil.py)."}
-        return replace(own, name=f"{self.teacher}-distilled", texts=texts)
-
-
-LESSONS = (
-    Lesson(teacher="dekany-i-band", kind="RRab", epochs=12), Lesson(teacher="ogle-i-band-rrc", kind="RRc", epochs=12)
-)  # fmt: skip
+TEACHER, NAME = "dekany-i-band", "dekany-i-band-distilled"
+_OWN = next(recipe for recipe in RECIPES if recipe.name == TEACHER)
+_SAID = f"One network, taught by the answers of the fifteen of `{TEACHER}`, beside the mixtures of that model."
+RECIPE = replace(
+    _OWN, name=NAME, texts=_OWN.texts | {"Training": _SAID, "Remake": "`make distilled` (benchmarks/distil.py)."}
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--teachers", default=",".join(lesson.teacher for lesson in LESSONS))
+    parser.add_argument("--folds", help="only fit the students of these, such as 3,4; for two processes side by side")
     options = parser.parse_args()
-    for lesson in LESSONS:
-        if lesson.teacher in options.teachers.split(","):
-            taught(lesson, options.data, options.runs)
-
-
-def taught(lesson: Lesson, data: Path, runs: Path) -> None:
-    """Fit the students of one teacher, ship the one of the whole, print how they compare."""
-    folder = runs / f"distilled-{lesson.teacher}"
-    teacher = Ensemble.load(PRETRAINED / lesson.teacher)
-    labelled, pool = labelled_stars(lesson, data, folder), unlabelled(lesson, data, folder)
-    told = out_of_fold(lesson, teacher, labelled, pool, folder)
-    student = fitted(lesson, folder / "student", teacher, joined(pool, labelled.X))
+    data, folder = Path(options.data), options.runs / "distilled"
+    teacher = Ensemble.load(PRETRAINED / TEACHER)
+    labelled, pool = labelled_stars(data, folder), unlabelled(data, folder)
+    if options.folds:
+        for number in map(int, options.folds.split(",")):
+            student_of_fold(number, teacher, labelled, pool, folder)
+        return
+    told = out_of_fold(teacher, labelled, pool, folder)
+    student = fitted(folder / "student", networks_of(teacher.members), joined(pool, labelled.X))
     own = labelled.fold >= 0  # the others only teach
     scored = Labelled(labelled.X[own], labelled.feh[own], labelled.fold[own], labelled.stars[own])
     told = {who: (mean[own], sigma[own]) for who, (mean, sigma) in told.items()}
-    print(ship(lesson.recipe, assembled(lesson, teacher, student, scored, told["student"]), folder))
-    report(lesson, scored, told)
+    ship(RECIPE, assembled(teacher, student, scored, told["student"]), folder)
+    report(scored, told)
 
 
 @dataclass(frozen=True)
@@ -99,36 +83,34 @@ class Labelled:
     stars: pd.DataFrame
 
 
-def labelled_stars(lesson: Lesson, data: Path, folder: Path) -> Labelled:
-    recipe = lesson.recipe
-    stars = recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
+def labelled_stars(data: Path, folder: Path) -> Labelled:
     dataset = opened(
-        folder / "labelled", data / recipe.epochs, stars, exclude=spectroscopic_ids(data), representations=("raw",),
-        **recipe.prepare,
+        folder / "labelled", data / RECIPE.epochs, RECIPE.stars(data), exclude=spectroscopic_ids(data),
+        representations=("raw",), **RECIPE.prepare,
     )  # fmt: skip
     data = Fitting.of(dataset, "raw")
     fold = np.full(len(data.feh), -1)
-    for split in data.splits(recipe.train.get("folds", 5), 0):
+    for split in data.splits(5, 0):
         fold[split.score] = split.fold
     return Labelled(data.sequences, data.feh, fold, dataset.stars.iloc[dataset.sample])
 
 
-def unlabelled(lesson: Lesson, data: Path, folder: Path) -> Sequences:
-    """Curves of the star type, simulated and of Gaia DR3, without the stars that have high-resolution spectroscopy."""
+def unlabelled(data: Path, folder: Path) -> Sequences:
+    """RRab curves, simulated and of Gaia DR3, without the stars that have high-resolution spectroscopy."""
     survey = folder / "survey"
     if not (survey / "stars.parquet").is_file():
         write_simulation(SIMULATED, survey, seed=41)
     files = {"simulated": (survey / "epochs.parquet", survey / "stars.parquet")}
     files["gaia"] = (data / "gaia-dr3" / "epoch_photometry.parquet", data / "gaia-dr3" / "stars.parquet")
     how = {"labels": "none", "cuts": "none", "representations": ("raw",)}
-    pool = joined(*(usable(lesson, opened(folder / name, *paths, **how)) for name, paths in files.items()))
+    pool = joined(*(usable(opened(folder / name, *paths, **how)) for name, paths in files.items()))
     return pool[~np.isin(pool.source_id, spectroscopic_ids(data))]
 
 
-def usable(lesson: Lesson, dataset: Dataset) -> Sequences:
+def usable(dataset: Dataset) -> Sequences:
     X = dataset.sequences("raw", np.arange(len(dataset.stars)))
     good = (X.lengths >= FEWEST) & np.isfinite(X.shape_features()).all(axis=1)
-    return X[good & (dataset.stars["type"] == lesson.kind).to_numpy()]
+    return X[good & (dataset.stars["type"] == "RRab").to_numpy()]
 
 
 def joined(*parts: Sequences) -> Sequences:
@@ -159,56 +141,79 @@ def rms(values: FloatArray, mask: BoolArray) -> FloatArray:
     return np.sqrt(np.square(centred).sum(axis=1) / count)
 
 
-def fitted(lesson: Lesson, place: Path, teacher: Ensemble | Regressor, X: Sequences) -> Circular:
-    """A student of what the teacher says of the curves; from the disk, where an earlier call has left the same."""
-    student = Circular(**TRAINING, epochs=lesson.epochs, patience=lesson.epochs)
-    whole = isinstance(teacher, Ensemble)
-    made_of = teacher.fingerprint() if whole else fingerprint(teacher.arrays_, teacher.notes_)
-    folder = place.with_name(f"{place.name}-{fingerprint(made_of, X, student.get_params())[:12]}")
+def networks_of(members: tuple[Blend, ...]) -> list[Circular]:
+    return [part for member in members for part in member.parts_[1:]]
+
+
+def said(networks: list[Circular], X: Sequences) -> Dist:
+    """Mean and sigma of the mixture of what all networks say, each (N,) [dex]."""
+    means, sigmas = zip(*(network.predict_dist(X) for network in networks), strict=True)
+    mean = np.mean(means, axis=0)
+    return mean, np.sqrt(np.mean(np.square(sigmas) + np.square(np.array(means) - mean), axis=0))
+
+
+def fitted(place: Path, networks: list[Circular], X: Sequences) -> Circular:
+    """A student of what the networks say of the curves; from the disk, where an earlier call has left the same."""
+    student = Circular(**TRAINING)
+    made_of = fingerprint([network.arrays_ for network in networks], X, student.get_params())
+    folder = place.with_name(f"{place.name}-{made_of[:12]}")
     if (folder / "model.json").is_file():
         return student.restore(folder)
     curves = joined(X, worsened(X, np.random.default_rng(7)))
-    student.learn_from(curves, *(teacher.member_dist if whole else teacher.predict_dist)(curves))
+    student.learn_from(curves, *said(networks, curves))
     student.save(folder)
-    print(f"{folder}: {len(curves)} curves", *(f"{row['tune_rmse']:.4f}" for row in student.history_[::9]), flush=True)
     return student
 
 
-def out_of_fold(
-    lesson: Lesson, teacher: Ensemble, labelled: Labelled, pool: Sequences, folder: Path
-) -> dict[str, Dist]:
-    """Mean and sigma (N,) of members and of their students on the fold that neither has seen."""
+def student_of_fold(number: int, teacher: Ensemble, labelled: Labelled, pool: Sequences, folder: Path) -> Circular:
+    """Neither it nor the networks that taught it have seen the fold."""
+    held = labelled.fold == number
+    others = joined(pool[~np.isin(pool.source_id, labelled.X.source_id[held])], labelled.X[~held])
+    return fitted(folder / f"student-{number}", networks_of(teacher.members[number : number + 1]), others)
+
+
+def beside(mixtures: list[ExtremeDeconvolution], student: Circular) -> Blend:
+    """Half the mixtures, half the student."""
+    arrays = {name: np.concatenate([one.arrays_[name] for one in mixtures]) for name in mixtures[0].arrays_}
+    model = Blend(n_networks=1, n_mixtures=len(arrays["share"]))
+    own = {f"0.{name}": array for name, array in arrays.items()}
+    own |= {f"1.{name}": array for name, array in student.arrays_.items()}
+    return model.adopt(own, {"parts": [mixtures[0].notes_, student.notes_]})
+
+
+def out_of_fold(teacher: Ensemble, labelled: Labelled, pool: Sequences, folder: Path) -> dict[str, Dist]:
+    """Mean and sigma (N,) of members, and with a student for their networks, on the fold that neither has seen."""
     told = {who: (np.empty(len(labelled.feh)), np.empty(len(labelled.feh))) for who in ("teacher", "student")}
     for number, member in enumerate(teacher.members):
         held = labelled.fold == number
-        others = joined(pool[~np.isin(pool.source_id, labelled.X.source_id[held])], labelled.X[~held])
-        student = fitted(lesson, folder / f"student-{number}", member, others)
+        student = beside([member.parts_[0]], student_of_fold(number, teacher, labelled, pool, folder))
         for who, model in (("teacher", member), ("student", student)):
             for column, values in zip(told[who], model.predict_dist(labelled.X[held]), strict=True):
                 column[held] = values
     return told
 
 
-def assembled(lesson: Lesson, teacher: Ensemble, student: Circular, labelled: Labelled, told: Dist) -> Ensemble:
-    """The student of the whole ensemble, calibrated on the residuals of the students of its members."""
-    (mean, sigma), stars = told, labelled.stars
+def assembled(teacher: Ensemble, student: Circular, labelled: Labelled, told: Dist) -> Ensemble:
+    """All mixtures and the student of all networks, calibrated on the residuals of those of single members."""
+    mean, sigma = told
+    model = beside([member.parts_[0] for member in teacher.members], student)
     calibration = Calibration.fit(labelled.X, mean - labelled.feh, sigma, shrink=teacher.calibration.shrink)
-    how = {"model": "circular", "weighting": f"none, the answers of {lesson.teacher}", "params": student.get_params()}
+    how = {"weighting": f"none, the answers of {TEACHER}", "params": student.get_params()}
     notes = teacher.notes | {
         "training": teacher.notes["training"] | how, "out_of_fold": score(labelled.feh, mean),
-        "scores": scores_by_group(stars, labelled.feh, mean), "coverage": [],
+        "scores": scores_by_group(labelled.stars, labelled.feh, mean), "coverage": [],
     }  # fmt: skip
-    return Ensemble("circular", teacher.representation, (student,), teacher.types, calibration, teacher.limits, notes)
+    return Ensemble("blend", teacher.representation, (model,), teacher.types, calibration, teacher.limits, notes)
 
 
-def report(lesson: Lesson, labelled: Labelled, told: dict[str, Dist]) -> None:
+def report(labelled: Labelled, told: dict[str, Dist]) -> None:
     X, feh = labelled.X, labelled.feh
     table = pd.DataFrame({"source_id": X.source_id, "feh_true": feh, "feh_pred": told["student"][0]})
     theirs = pd.Series(told["teacher"][0], index=X.source_id)
-    beside = beside_external(table.assign(model="student", representation="raw"), theirs, "teacher")
-    print(f"\n{lesson.teacher}, out of fold, student beside the member that taught it (external):\n")
+    found = beside_external(table.assign(model="student", representation="raw"), theirs, "teacher")
+    print("\nOut of fold, with one student beside the member whose networks taught it (external):\n")
     columns = ["n", "rmse", "external_rmse", "ratio", "ratio_low", "ratio_high", "mae", "external_mae"]
-    print(markdown(beside[columns]))
+    print(markdown(found[columns]))
     for who, (mean, sigma) in told.items():
         print(f"\nCoverage, {who}:\n\n{markdown(cross_coverage(X, mean - feh, sigma, labelled.fold))}")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distil import LESSONS
+from distil import RECIPE as STUDENT
 from label_tables import high_resolution, low_resolution, overtone_i_band, overtone_relation
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
     data = parser.parse_args().data
-    for recipe in (*RECIPES, *(lesson.recipe for lesson in LESSONS)):
+    for recipe in (*RECIPES, STUDENT):
         folder = PRETRAINED / recipe.name
         if not folder.is_dir():
             continue
