@@ -32,6 +32,7 @@ EPOCHS = {
     "low": "liu-2020-spectroscopic/epoch_photometry.parquet",
     "gaia": "gaia-dr3/epoch_photometry.parquet",
 }
+DEFAULT = "dekany-i-band-distilled"
 RAW: dict[str, Any] = {"representations": ("raw",)}
 
 
@@ -51,7 +52,7 @@ def high_resolution_table(data: Path) -> None:
     print("### (c) High-resolution spectroscopy: 93 RRab of Crestani+ 2021 with Gaia DR3 G epochs\n")
     stars, epochs = high_resolution(data), data / EPOCHS["high"]
     rows = []
-    for name in ("dekany-i-band", "gru", "gaia-dr3-relation", "liu-2020"):
+    for name in ("dekany-i-band-distilled", "dekany-i-band", "gru", "gaia-dr3-relation", "liu-2020"):
         ensemble = Ensemble.load(PRETRAINED / name)
         high = of_type(compared(ensemble, epochs, stars), "RRab")
         others = (
@@ -60,7 +61,7 @@ def high_resolution_table(data: Path) -> None:
             else (of_type(compared(ensemble, data / EPOCHS["low"], low_resolution(data)), "RRab"),)
         )
         rows.append({"method": f"`{name}`, spectroscopic scale, leave-one-out"} | scored_by_map(high, *others))
-        if name == "dekany-i-band":
+        if name == DEFAULT:
             alone = scored_by_map(high)
             rows.append({"method": "the same, scatter from these stars alone"} | alone)
             plain = pf.predict(epochs, stars, model=name, scale="labels")
@@ -68,8 +69,7 @@ def high_resolution_table(data: Path) -> None:
             free = replace(ensemble, notes={**ensemble.notes, "feh_range": [-np.inf, np.inf]})
             unclipped = of_type(compared(free, epochs, stars), "RRab")
             rows.append(
-                {"method": "`dekany-i-band` not kept within its labels, leave-one-out"}
-                | scored_by_map(unclipped, *others)
+                {"method": "the same, not kept within its labels, leave-one-out"} | scored_by_map(unclipped, *others)
             )
     table = stars.set_index("source_id")
     peer = pd.read_csv(data / "crestani-spectroscopic" / "peer_predictions.csv").set_index("source_id").iloc[:, 0]
@@ -119,18 +119,18 @@ def low_resolution_table(data: Path, runs: Path) -> None:
     print("\n### (c) Low-resolution spectroscopy: 364 RRab of Liu+ 2020 (LAMOST, SEGUE) with Gaia DR3 G epochs\n")
     stars, epochs = low_resolution(data), data / EPOCHS["low"]
     rows = []
-    ensemble = Ensemble.load(PRETRAINED / "dekany-i-band")
+    ensemble = Ensemble.load(PRETRAINED / DEFAULT)
     low = of_type(compared(ensemble, epochs, stars), "RRab")
     made = leave_one_out(low)
     own = made["feh"] - low.truth
-    rows.append({"method": "`dekany-i-band`, this scale, leave-one-out"} | scored(own, made["error"], made["half_90"]))
-    default = pf.predict(epochs, stars, model="dekany-i-band")
-    rows.append({"method": "`dekany-i-band`, spectroscopic scale (high resolution)"} | of_table(default, stars))
-    plain = pf.predict(epochs, stars, model="dekany-i-band", scale="labels")
-    rows.append({"method": "`dekany-i-band`, on the scale of its labels"} | of_table(plain, stars))
+    rows.append({"method": f"`{DEFAULT}`, this scale, leave-one-out"} | scored(own, made["error"], made["half_90"]))
+    default = pf.predict(epochs, stars, model=DEFAULT)
+    rows.append({"method": f"`{DEFAULT}`, spectroscopic scale (high resolution)"} | of_table(default, stars))
+    plain = pf.predict(epochs, stars, model=DEFAULT, scale="labels")
+    rows.append({"method": f"`{DEFAULT}`, on the scale of its labels"} | of_table(plain, stars))
     shift = np.median((default["feh"] - stars["feh"]).dropna())
     moved = default.assign(**{name: default[name] - shift for name in ("feh", "feh_lower", "feh_upper")})
-    rows.append({"method": "`dekany-i-band`, spectroscopic scale, offset removed"} | of_table(moved, stars))
+    rows.append({"method": f"`{DEFAULT}`, spectroscopic scale, offset removed"} | of_table(moved, stars))
     residual, error, half, _ = out_of_fold(data, runs)
     rows.append({"method": "`liu-2020`, out of fold (ten)"} | scored(residual, error, half))
     rows.append(
@@ -138,7 +138,7 @@ def low_resolution_table(data: Path, runs: Path) -> None:
     )
     print(markdown(pd.DataFrame(rows)))
     print("\nIntervals of the first and of `liu-2020` in bins of 40 stars by predicted [Fe/H]:\n")
-    print(markdown(bins(made["feh"], own, made["error"], made["half_90"], "`dekany-i-band`")))
+    print(markdown(bins(made["feh"], own, made["error"], made["half_90"], f"`{DEFAULT}`")))
     print()
     feh = residual + stars["feh"].to_numpy()
     print(markdown(bins(feh, residual, error, half, "`liu-2020`")))

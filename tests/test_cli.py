@@ -47,7 +47,7 @@ def test_the_way_from_survey_to_report(call, tmp_path):
     assert len(pd.read_parquet(tmp_path / "p.parquet")) == 300
     code, out, _ = call("predict", epochs, "--stars", stars, "--output", tmp_path / "p.csv")
     assert code == 0
-    assert pd.read_csv(tmp_path / "p.csv")["model"].isin(["dekany-i-band", "ogle-i-band-rrc"]).all()
+    assert pd.read_csv(tmp_path / "p.csv")["model"].isin(["dekany-i-band-distilled", "ogle-i-band-rrc"]).all()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_good_star_shows_curve_place_value_and_words(survey, model, good):
     residual = np.interp(points.get_xdata(), smooth.get_xdata(), smooth.get_ydata()) - points.get_ydata()
     assert np.std(residual) < 0.05  # curve and points are in one frame
     boxes = [patch for patch in place.patches if isinstance(patch, Rectangle)]
-    limits = model.ensembles["dekany-i-band"].limits
+    limits = model.ensembles["dekany-i-band-distilled"].limits
     assert (boxes[0].get_x(), boxes[0].get_y()) == pytest.approx(tuple(limits[0, :2]))
     assert boxes[0].get_width() == pytest.approx(limits[1, 0] - limits[0, 0])
     assert place.lines[0].get_xdata()[0] == row["period"]

@@ -19,7 +19,7 @@ from photfeh.inference.trained import _PRETRAINED
 from photfeh.readers import read_stars
 from photfeh.validation.metrics import score
 
-SHIPPED = ("dekany-i-band", "gaia-dr3-relation", "gru", "liu-2020", "ogle-i-band-rrc")
+SHIPPED = ("dekany-i-band", "dekany-i-band-distilled", "gaia-dr3-relation", "gru", "liu-2020", "ogle-i-band-rrc")
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,26 @@ def test_the_card_of_a_formula_and_of_an_unknown_name():
 def test_default_sends_each_type_to_its_model(survey):
     table = predict(survey.curves, survey.stars)
     kind = survey.stars["type"].to_numpy()
-    assert set(table.loc[kind == "RRab", "model"]) == {"dekany-i-band"}
+    assert set(table.loc[kind == "RRab", "model"]) == {"dekany-i-band-distilled"}
     assert set(table.loc[kind == "RRc", "model"]) == {"ogle-i-band-rrc"}
     assert table["feh"].notna().mean() > 0.95
-    for name in ("dekany-i-band", "ogle-i-band-rrc"):
+    for name in ("dekany-i-band-distilled", "ogle-i-band-rrc"):
         mine = (table["model"] == name).to_numpy()
         alone = load(name).predict(survey.curves, survey.stars)
         assert np.allclose(alone["feh"][mine], table["feh"][mine], atol=1e-5, equal_nan=True)
+
+
+def test_one_network_says_what_fifteen_say(survey):
+    rrab = (survey.stars["type"] == "RRab").to_numpy()
+    one, many = (
+        load(name).predict(survey.curves[rrab], survey.stars[rrab].reset_index(drop=True), scale="labels")
+        for name in ("dekany-i-band-distilled", "dekany-i-band")
+    )
+    good = many["flag"].to_numpy() == 0
+    difference = (one["feh"] - many["feh"])[good]
+    assert np.sqrt(np.mean(difference**2)) < 0.03
+    assert abs(np.median(difference)) < 0.01
+    assert np.median(one["feh_error"] / many["feh_error"]) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_type_nobody_was_trained_on_is_flagged(survey):

@@ -24,6 +24,7 @@ ACKNOWLEDGEMENT = (
 _SURVEY = ("gaia2016", "gaia2023", "clementini2023")
 _OF_MODELS = {  # labels, and the spectroscopy behind the scale
     "dekany-i-band": ("dekany2021", "dekany2022", "crestani2021", "liu2020"),
+    "dekany-i-band-distilled": ("dekany2021", "dekany2022", "crestani2021", "liu2020"),
     "gru": ("dekany2021", "dekany2022", "monti2024", "crestani2021", "liu2020"),
     "gaia-dr3-relation": ("muraveva2025", "crestani2021", "liu2020"),
     "liu-2020": ("liu2020", "crestani2021"),

@@ -59,8 +59,8 @@ def predict(
     epochs, stars
         As for :func:`photfeh.prepare`; names that are no numbers are identifiers, too, and come back as given.
     model
-        Name (:func:`list_trained`), model folder, or a loaded model. Default: RRab by ``dekany-i-band``, RRc by
-        ``ogle-i-band-rrc``.
+        Name (:func:`list_trained`), model folder, or a loaded model. Default: RRab by
+        ``dekany-i-band-distilled``, RRc by ``ogle-i-band-rrc``.
     output : path, optional
         Write the result there too (.parquet, .fits, .vot, .votable, .xml, .ecsv or .csv), with units, descriptions and
         provenance. Chunks are kept beside it as they are finished, so that an

@@ -15,7 +15,7 @@ __all__ = ["list_trained", "load", "load_card", "model_place"]
 _log = logging.getLogger("photfeh")
 _PRETRAINED = Path(__file__).parents[1] / "pretrained"
 DEFAULT_MODEL = "default"
-_COMPOSED = {"default": ("dekany-i-band", "ogle-i-band-rrc")}
+_COMPOSED = {"default": ("dekany-i-band-distilled", "ogle-i-band-rrc")}
 """Models made of others: each star goes to the first one that was trained on its type."""
 
 

@@ -190,8 +190,11 @@ def _fill_posterior(
     mean: FloatArray,
     variance: FloatArray,
 ) -> None:
-    """With P = V^-1 + L = C C' and z = C^-1 (V^-1 m + h): log share |P|^-1/2 exp(z z / 2), last mean z_D / C_DD, last
-    variance C_DD^-2."""
+    """Mean and variance of the last coordinate from one Cholesky factor a component.
+
+    With P = V^-1 + L = C C' and z = C^-1 (V^-1 m + h) its share has the factor |P|^-1/2 exp(z z / 2), the last
+    coordinate the mean z_D / C_DD and the variance C_DD^-2.
+    """
     d, n_components = vector.shape[1], len(log_weight)
     share, each, spread = np.empty(n_components), np.empty(n_components), np.empty(n_components)
     work, right, column = np.empty((d, d)), np.empty(d), np.empty(d)
