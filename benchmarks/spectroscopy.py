@@ -157,7 +157,7 @@ def nested(
     """Mixtures cross-validated; intervals of a star are calibrated on the folds that do not hold it."""
     run = pf.validate(
         dataset, folder, models=("extreme-deconvolution",), representations=("raw",), folds=folds,
-        weighting=weighting, params={"extreme-deconvolution": params},
+        weighting=weighting, params={"extreme-deconvolution": params}, overwrite=True,
     )  # fmt: skip
     score = run.score.set_index("source_id").reindex(dataset.stars["source_id"].iloc[dataset.sample])
     X = dataset.sequences("raw", dataset.sample)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from photfeh.models import deconvolution
+from photfeh.models.base import averaged
 from photfeh.models.deconvolution import ExtremeDeconvolution, _prepared, harmonic_information
 from photfeh.models.kernels.mixtures import expectation, invert, posterior
 from photfeh.models.registry import create_model
@@ -150,3 +151,13 @@ def test_what_the_points_say_is_found_once_a_fit_and_nothing_of_the_labels_stays
     for model in models:
         assert np.array_equal(model.predict(X), model.predict(fresh))
     assert len(calls) == 4
+
+
+def test_the_average_of_many_is_that_of_a_star_alone():
+    values = [np.random.default_rng(seed).normal(size=40) for seed in range(30)]
+    mean, variance = averaged(values)
+    assert np.allclose(mean, np.mean(values, axis=0), rtol=1e-12, atol=1e-14)
+    assert np.allclose(variance, np.var(values, axis=0), rtol=1e-12)
+    for star in range(40):
+        alone = averaged([value[star : star + 1] for value in values])
+        assert (alone[0][0], alone[1][0]) == (mean[star], variance[star])

@@ -16,7 +16,7 @@ from photfeh.core.types import BoolArray, FloatArray
 from photfeh.inference.calibration import Calibration, read_calibration
 from photfeh.inference.folder import CALIBRATION, check_calibration_arrays, read_folder, seal_folder
 from photfeh.inference.scale import LABELS, NORMAL, SCALES, SPECTROSCOPIC, ScaleMap, named
-from photfeh.models.base import UNUSABLE, Regressor, reason_of, write_arrays
+from photfeh.models.base import UNUSABLE, Regressor, averaged, reason_of, write_arrays
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.sequences import Representation, Sequences, plain_star
 
@@ -59,8 +59,8 @@ class Ensemble:
         The mean is kept within the range of the training labels, beyond which no star has taught anything.
         """
         means, sigmas = zip(*(member.predict_dist(X) for member in self.members), strict=True)
-        mean = np.clip(np.mean(means, axis=0), *self.feh_range)
-        return mean, np.sqrt(np.var(means, axis=0) + np.mean(np.square(sigmas), axis=0))
+        (mean, apart), (own, _) = averaged(means), averaged([sigma**2 for sigma in sigmas])
+        return np.clip(mean, *self.feh_range), np.sqrt(apart + own)
 
     @property
     def feh_range(self) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -24,7 +24,7 @@ from photfeh.models.estimator import Estimator
 from photfeh.models.parameters import check_parameters
 from photfeh.samples.sequences import REPRESENTATIONS, Sequences
 
-__all__ = ["Regressor", "Tune", "once", "read_arrays", "write_arrays"]
+__all__ = ["Regressor", "Tune", "averaged", "once", "read_arrays", "write_arrays"]
 
 Made = TypeVar("Made")
 Tune = tuple[Sequences, FloatArray, FloatArray]
@@ -43,6 +43,15 @@ def once(X: Sequences, key: Hashable, make: Callable[[], Made]) -> Made:
     if key not in kept:
         kept[key] = make()
     return cast(Made, kept[key])
+
+
+def averaged(values: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance over M arrays (N,), each (N,), summed one array after the other.
+
+    NumPy sums eight or more numbers in an order that depends on the number of stars: a star alone would get other bits.
+    """
+    mean = np.asarray(sum(values) / len(values))
+    return mean, np.asarray(sum((value - mean) ** 2 for value in values) / len(values))
 
 
 class Regressor(Estimator):

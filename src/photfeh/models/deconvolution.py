@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.ranks import median
 from photfeh.core.types import FloatArray, IntArray
-from photfeh.models.base import Regressor, Tune, once
+from photfeh.models.base import Regressor, Tune, averaged, once
 from photfeh.models.kernels.mixtures import expectation, invert, posterior
 from photfeh.models.kernels.ridge_curve import normal_equations
 from photfeh.samples.sequences import Sequences
@@ -137,7 +137,8 @@ class ExtremeDeconvolution(Regressor):
             mean, variance = posterior(information, vector, *_prepared(share, centre, covariance))
             means.append(mean)
             variances.append(variance)
-        return np.mean(means, axis=0), np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
+        (mean, apart), (own, _) = averaged(means), averaged(variances)
+        return mean, np.sqrt(own + apart)
 
 
 def _prepared(
