@@ -159,7 +159,7 @@ laboratory: $(STAMP)
 founding: $(STAMP)
 	$(BIN)/python benchmarks/founding.py $(ARGS)
 
-# gru, circular and gradient-boosting tuned within each fold of a real set, beside the default; resumable, two hours
+# gru, circular and gradient-boosting tuned within each fold of a real set, beside the default; resumable, an hour
 tuning: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/experiments.md tuning benchmarks/tuning.py $(ARGS)
 
@@ -168,7 +168,7 @@ pretrained: $(STAMP)
 	$(BIN)/python benchmarks/pretrain.py
 	$(BIN)/python benchmarks/scales.py
 
-# Students of the shipped ensembles, and how they compare: a table of docs/experiments.md; resumable, two hours on one core
+# Students of the shipped ensembles, and how they compare: a table of docs/experiments.md; resumable, half an hour on one core
 distilled: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/experiments.md distilled benchmarks/distil.py
 	$(BIN)/python benchmarks/scales.py
