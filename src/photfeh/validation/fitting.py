@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -237,7 +239,25 @@ def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Pa
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads):
         calls = (joblib.delayed(_in_process)(str(dataset.folder), task, os.getpid()) for task in tasks)
-        yield from joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs)(calls)
+        with _deaf():
+            done = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs)(calls)
+        yield from done
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started within do not hear Ctrl-C, now or later: their parent does, and ends them.
+
+    They inherit the signals that are blocked here, as do the threads that start their successors.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_process(folder: str, task: Task, parent: int) -> Part:
