@@ -2,10 +2,11 @@
 
     make laboratory          (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, runs/ keeps everything)
 
-The recipe is sized for two cores: smoothed curves have 64 steps, networks train for tens of epochs on one cycle of the
-learning rate, two fits side by side, wide convolutions in bfloat16. Nested: stop and choose on the tune part. Paper:
-stop on the scored fold, and train on the tune part, too. Equal: the paper protocol with as many training stars as the
-nested one. Ensembles of networks are run where they are meant to be, on the epochs as observed.
+Every network is trained until its tune error stops falling (``--budget auto``); ``--budget quick`` or a number of
+epochs takes a folder of its own. Smoothed curves have 64 steps, wide convolutions run in bfloat16, two fits side by
+side. Nested: stop and choose on the tune part. Paper: stop on the scored fold, and train on the tune part, too. Equal:
+the paper protocol with as many training stars as the nested one. Ensembles of networks are run where they are meant to
+be, on the epochs as observed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from matplotlib.figure import Figure
 import photfeh as pf
 from bench_recurrent import processor
 from photfeh.models.network import Network
-from photfeh.models.registry import MODELS
+from photfeh.models.registry import MODELS, create_model
 from photfeh.report import model_scores, write_comparison
 from photfeh.report.figures.style import styled
 from photfeh.samples.dataset import Dataset
@@ -38,15 +39,8 @@ from real_data import markdown, opened
 ENSEMBLES = ("circular-ensemble", "blend")
 SINGLE = tuple(name for name in MODELS if name not in ENSEMBLES)
 NETWORKS = tuple(name for name in SINGLE if issubclass(MODELS[name].model_class(), Network))
-_TRAINING = (
-    ("gru,bigru,lstm,bilstm", {"epochs": 50}),
-    ("fcn,resnet,inceptiontime", {"epochs": 20, "precision": "mixed"}),
-    ("convgru,convlstm", {"epochs": 20}),
-    ("transformer", {"epochs": 40}),
-    ("seq2seq", {"epochs": 60}),
-    ("circular", {"epochs": 80}),
-)
-RECIPE: dict[str, dict[str, Any]] = {name: params for names, params in _TRAINING for name in names.split(",")}
+MIXED = {"precision": "mixed"}  # products of wide convolutions in bfloat16
+TRAINING: dict[str, dict[str, Any]] = {"fcn": MIXED, "resnet": MIXED, "inceptiontime": MIXED}
 POINTS = {"raw": 264, "raw-spline": 64, "spline": 64}
 NESTED_SHARE = 7 / 8  # of the stars outside the scored fold; the others are the tune part
 PUBLISHED = "feh_dekany_grebel_2022"
@@ -54,23 +48,18 @@ PUBLISHED = "feh_dekany_grebel_2022"
 
 @dataclass(frozen=True)
 class StarSet:
-    """One of the three sets: its files, how it is prepared, and the share of all epochs to train on it."""
+    """One of the three sets: its files, and how it is prepared."""
 
     name: str
     title: str
     epochs: str
     stars: str
     prepare: dict[str, Any]
-    effort: float = 1.0
 
     def dataset(self, data: Path, runs: Path) -> Dataset:
         """Prepared now or by an earlier call."""
         folder = runs / "laboratory" / f"{self.name}-dataset"
         return opened(folder, data / self.epochs, data / self.stars, n_points=POINTS, **self.prepare)
-
-    def training(self, name: str) -> dict[str, Any]:
-        """Parameters of a network on this set; where stars are many, fewer epochs make as many steps."""
-        return RECIPE[name] | {"epochs": round(self.effort * RECIPE[name]["epochs"])}
 
 
 _GAIA = ("gaia-dr3/epoch_photometry.parquet", "gaia-dr3/stars.parquet")
@@ -80,7 +69,7 @@ SETS = (
     StarSet("gaia-relaxed", "Gaia DR3, relaxed cuts, labels by the formula", *_GAIA, {"cuts": "relaxed"}),
     StarSet(
         "dekany", "Gaia DR2 curves, I-band labels of Dekany & Grebel 2022", _DEKANY, _DEKANY,
-        {"assume_type": "RRab", "truth": "independent passband"}, effort=0.6,
+        {"assume_type": "RRab", "truth": "independent passband"},
     ),
 )  # fmt: skip
 
@@ -91,78 +80,118 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--sets", default=",".join(one.name for one in SETS))
     parser.add_argument("--steps", default="nested,paper,ensembles,equal", help="what to fit; empty: only tables")
+    parser.add_argument("--models", default="", help="of those of a step; default: all")
+    parser.add_argument("--representations", default=",".join(REPRESENTATIONS))
+    parser.add_argument("--budget", default="auto", help="auto, quick or a number of epochs")
+    parser.add_argument("--repeats", type=int, default=1, help="divisions into folds, with other random numbers each")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--tables", type=Path, default=Path("docs/laboratory"), help="folder for the whole tables")
     parser.add_argument("--picture", type=Path, default=Path("docs/img/laboratory.png"))
     options = parser.parse_args()
+    options.budget = int(options.budget) if options.budget.isdigit() else options.budget
     found = []
     for one in SETS:
         if one.name in options.sets.split(","):
             dataset = one.dataset(Path(options.data), options.runs)
             for step in filter(None, options.steps.split(",")):
                 fit(one, dataset, step, options)
-            found.append(tables(one, dataset, options.runs))
+            found.append((one, tables(one, dataset, options)))
     print(f"\n{processor()}, {os.cpu_count()} threads, {options.jobs} fits side by side; photfeh {pf.__version__}")
-    finished = [one for one in found if one is not None]
-    write_comparison(finished, options.runs / "laboratory" / "report")
-    if len(finished) == len(SETS):
+    finished = {one.title: result for one, result in found if result is not None}
+    if finished:
+        write_comparison(list(finished.values()), options.runs / "laboratory" / "report")
         picture(finished, options.picture)
 
 
 def fit(one: StarSet, dataset: Dataset, step: str, options: argparse.Namespace) -> None:
-    """One run: all single models, nested; the networks under the paper protocol, once more on `spline` with as many
-    training stars as nested; or the ensembles, nested."""
+    """A run for each model: the single ones, nested; the networks under the paper protocol, once more on `spline` with
+    as many training stars as nested; or the ensembles, nested."""
     names = {"nested": SINGLE, "paper": NETWORKS, "equal": NETWORKS, "ensembles": ENSEMBLES}[step]
-    kinds = {"ensembles": ("raw",), "equal": ("spline",)}
+    kinds = {"ensembles": ["raw"], "equal": ["spline"]}.get(step, options.representations.split(","))
     if dataset.truth.startswith("same-curve"):  # the relation is the label there
         names = tuple(name for name in names if name != "relation")
+    if options.models:
+        names = tuple(name for name in options.models.split(",") if name in names)
 
     def report(what: str, done: int, total: int) -> None:
         print(f"{one.name}, {step}: {done}/{total} {what}", file=sys.stderr, flush=True)
 
-    pf.validate(
-        dataset, options.runs / "laboratory" / f"{one.name}-{step}", models=names,
-        representations=kinds.get(step, REPRESENTATIONS), folds=5, weighting="uniform",
-        protocol="paper" if step in ("paper", "equal") else "nested",
-        train_fraction=NESTED_SHARE if step == "equal" else 1.0,
-        params={name: one.training(name) for name in RECIPE if name in names}, jobs=options.jobs, progress=report,
-    )  # fmt: skip
+    for name in names:
+        for kind in readable(name, kinds):
+            pf.validate(
+                dataset, runs_of(one, step, options) / f"{name}-{kind}", models=[name], representations=[kind], folds=5,
+                weighting="uniform", protocol="paper" if step in ("paper", "equal") else "nested",
+                train_fraction=NESTED_SHARE if step == "equal" else 1.0, params={name: TRAINING.get(name, {})},
+                budget=options.budget, repeats=options.repeats, jobs=options.jobs, progress=report,
+            )  # fmt: skip
 
 
-def tables(one: StarSet, dataset: Dataset, runs: Path) -> Comparison | None:
-    """Print what the finished runs of one set say."""
-    folders = [runs / "laboratory" / f"{one.name}-{step}" for step in ("nested", "paper", "ensembles")]
-    finished = [folder for folder in folders if (folder / "out_of_fold.parquet").is_file()]
+def readable(name: str, kinds: list[str]) -> list[str]:
+    """Those of the representations that a model reads."""
+    return [kind for kind in kinds if kind in create_model(name).representations]
+
+
+def runs_of(one: StarSet, step: str, options: argparse.Namespace) -> Path:
+    return Path(options.runs) / "laboratory" / f"{one.name}-{step}-{options.budget}"
+
+
+def finished_runs(one: StarSet, step: str, options: argparse.Namespace) -> list[Path]:
+    return sorted(path.parent for path in runs_of(one, step, options).glob("*/out_of_fold.parquet"))
+
+
+def tables(one: StarSet, dataset: Dataset, options: argparse.Namespace) -> Comparison | None:
+    """Print what the finished runs of one set say, and write their whole tables."""
+    nested, paper, ensembles, equal = (
+        finished_runs(one, step, options) for step in ("nested", "paper", "ensembles", "equal")
+    )
     print(f"\n## {one.title}\n")
-    if not finished:
+    if not nested:
         print("Not run yet.")
         return None
     known = PUBLISHED if PUBLISHED in dataset.stars else None
-    found = pf.compare(finished, datasets=[dataset], external=known)[0]
-    shape = f"{found.n_stars} stars, 5 folds, seed 0"
+    found = pf.compare([*nested, *paper, *ensembles], datasets=[dataset], external=known)[0]
     costs = found.cost.set_index(["representation", "model"])["fit_seconds"]
+    whole = {"epochs": found_epochs([*nested, *paper])}
     for kind, table in found.founding.items():
         shown = by_model(table, costs[kind])
         if known:
             shown = pd.concat([shown, published(found, kind)], ignore_index=True).astype(object).fillna("")
-        print(f"\n{shape}, nested; representation `{kind}`:\n\n{markdown(shown)}")
-    for kind, table in found.founding_paper.items():
-        print(f"\n{shape}, paper protocol (networks); representation `{kind}`:\n\n{markdown(by_model(table))}")
+        whole[kind] = shown
+        brief = shown[["rank", "model", *FOUNDING_METRICS]].merge(kept_epochs(whole["epochs"], kind), how="left")
+        print(f"\n{found.n_stars} stars, 5 folds, nested; `{kind}`:\n\n{markdown(brief.astype(object).fillna(''))}")
+    whole |= {f"{kind}-paper": by_model(table) for kind, table in found.founding_paper.items()}
+    whole["does-the-spline-help"] = pd.DataFrame(spline_answer(found))
+    whole["significance"] = found.pairs
     if one.name == "gaia-relaxed":
-        print("\nRRab with more than 50 epochs and an error of phi31 below 0.10 rad, best first:\n")
-        print(markdown(well_observed(found, dataset)))
-    print("\n### Does the spline help?\n")
-    print(markdown(pd.DataFrame(spline_answer(found))))
+        whole["well-observed"] = well_observed(found, dataset)
     if len(found.optimism):
-        print("\n### Optimism of the paper protocol\n\n" + markdown(with_means(found.optimism)))
-    equal = runs / "laboratory" / f"{one.name}-equal"
-    if (equal / "out_of_fold.parquet").is_file():
-        print("\nThe same with as many training stars as nested: what stopping on the scored stars alone does.\n")
-        print(markdown(with_means(pf.compare([folders[0], equal])[0].optimism)))
-        finished.append(equal)
-    print("\nRmse from fold to fold, networks on `spline`:\n\n" + markdown(fold_scatter(folders[:2])))
-    hours = {folder.name: Run.open(folder).timings["fit_seconds"].sum() / 3600 for folder in finished}
-    print("\nProcess hours of the fits: " + ", ".join(f"{name} {value:.2f}" for name, value in hours.items()))
+        whole["optimism"] = with_means(found.optimism)
+    if equal:
+        whole["optimism-equal-stars"] = with_means(pf.compare([*nested, *equal])[0].optimism)
+    whole["folds"] = fold_scatter([*nested, *paper])
+    for name, table in whole.items():
+        if len(table):
+            options.tables.mkdir(parents=True, exist_ok=True)
+            table.to_csv(options.tables / f"{one.name}-{name}.csv", index=False, float_format="%.5g")
+    runs = {"nested": nested, "paper": paper, "ensembles": ensembles, "equal": equal}
+    hours = {step: sum(Run.open(path).timings["fit_seconds"].sum() for path in paths) for step, paths in runs.items()}
+    print("\nProcess hours of the fits: " + ", ".join(f"{name} {value / 3600:.2f}" for name, value in hours.items()))
     return found
+
+
+def found_epochs(folders: list[Path]) -> pd.DataFrame:
+    """Epochs after which the tune error of every fit had stopped falling, and that error."""
+    rows = [Run.open(folder).budgets for folder in folders]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["model", "representation"])
+
+
+def kept_epochs(cycles: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Smallest and largest number of epochs that the folds of a network have kept, on one representation."""
+    kept = cycles[(cycles["representation"] == kind) & cycles["kept"]] if len(cycles) else cycles
+    if not len(kept):
+        return pd.DataFrame({"model": [], "epochs": []}, dtype=object)
+    spans = kept.groupby("model")["cycle"].agg(["min", "max"])
+    return pd.DataFrame({"model": spans.index, "epochs": [f"{low} to {high}" for low, high in spans.to_numpy()]})
 
 
 def with_means(optimism: pd.DataFrame) -> pd.DataFrame:
@@ -179,17 +208,16 @@ def with_means(optimism: pd.DataFrame) -> pd.DataFrame:
 
 
 def fold_scatter(folders: list[Path]) -> pd.DataFrame:
-    """Smallest and largest rmse of a fold of every network on `spline`, nested and paper."""
-    columns = {}
+    """Smallest and largest rmse of a fold of every network, nested and paper."""
+    rows = []
     for folder in folders:
-        if (folder / "out_of_fold.parquet").is_file():
-            run = Run.open(folder)
-            scored = run.score[run.score["model"].isin(NETWORKS) & (run.score["representation"] == "spline")]
-            square = (scored["feh_pred"] - scored["feh_true"]) ** 2
-            rmse = square.groupby([scored["model"], scored["fold"]]).mean().pow(0.5).unstack()
-            protocol = run.config["validation"]["protocol"]
-            columns |= {f"{protocol}, smallest": rmse.min(axis=1), f"{protocol}, largest": rmse.max(axis=1)}
-    return pd.DataFrame(columns).rename_axis("model").reset_index()
+        run = Run.open(folder)
+        scored = run.score[run.score["model"].isin(NETWORKS)]
+        square = (scored["feh_pred"] - scored["feh_true"]) ** 2
+        rmse = square.groupby([scored["model"], scored["representation"], scored["fold"]]).mean().pow(0.5)
+        table = rmse.groupby(level=[0, 1]).agg(["min", "max"]).reset_index()
+        rows.append(table.assign(protocol=run.config["validation"]["protocol"]))
+    return pd.concat(rows, ignore_index=True)
 
 
 def by_model(founding: pd.DataFrame, seconds: pd.Series | None = None) -> pd.DataFrame:
@@ -227,7 +255,9 @@ def well_observed(found: Comparison, dataset: Dataset) -> pd.DataFrame:
 
 def spline_answer(found: Comparison) -> Iterator[dict[str, Any]]:
     """Ratio of the rmse on two representations, every network and their geometric mean."""
-    names = [name for name in NETWORKS if name in set(found.spline.get("model", []))]
+    if not len(found.spline):
+        return
+    names = [name for name in NETWORKS if name in set(found.spline["model"])]
     chosen = found.spline[found.spline["model"].isin(names)]
     for _, row in chosen.iterrows():
         yield {"model": row["model"], "compared": f"{row['representation']} / {row['other_representation']}"} | {
@@ -248,13 +278,14 @@ def spline_answer(found: Comparison) -> Iterator[dict[str, Any]]:
 
 
 @styled
-def picture(found: list[Comparison], path: Path) -> None:
+def picture(found: dict[str, Comparison], path: Path) -> None:
     """Rmse of every model on every representation, one panel a set."""
-    figure = Figure(figsize=(11.0, 4.6), layout="constrained")
-    for one, described, panel in zip(found, SETS, figure.subplots(1, len(found)), strict=True):
+    figure = Figure(figsize=(3.8 * len(found), 4.6), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(found)))
+    for (title, one), panel in zip(found.items(), panels, strict=True):
         theirs = float(one.external["external_rmse"].iloc[0]) if len(one.external) else None
         model_scores(one.metrics, reference=None if theirs is None else ("published", theirs), ax=panel)
-        panel.set_title(described.title, loc="right", pad=20, fontsize=8.5)
+        panel.set_title(title, loc="right", pad=20, fontsize=8.5)
     figure.savefig(path, dpi=120)
 
 

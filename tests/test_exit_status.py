@@ -18,6 +18,7 @@ import pytest
 from photfeh.core import kernels
 from photfeh.core.errors import BadInput
 from photfeh.core.files import naming, read_json, write_text
+from photfeh.core.interrupts import deaf
 from photfeh.models.classical import RidgeFourier
 from photfeh.samples.dataset import Dataset
 from photfeh.simulation.survey import Simulation, write_simulation
@@ -25,6 +26,7 @@ from photfeh.validation.run import Run
 
 COMMAND = str(Path(sys.executable).parent / "photfeh")
 PATIENCE = 240.0
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 ODD = "[red]x[/red] {0} %s :star: \N{GREEK SMALL LETTER PHI}"
 
 
@@ -83,6 +85,25 @@ def test_ctrl_c_ends_with_130_and_the_hint_and_the_call_goes_on(call, dataset: D
     assert code == 0, err
     assert "3 of 6 parts taken from an earlier call" in err
     assert len(Run.open(run).timings) == 6
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_processes_started_deaf_do_not_hear_ctrl_c_but_their_starter_does():
+    """An interrupt that comes while they are started is heard as soon as they are."""
+    children = []
+
+    def begin() -> None:
+        with deaf():
+            children.append(subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], **PIPES))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    (child,) = children
+    assert child.stdout.readline() == "\n"
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate("\n", timeout=PATIENCE)
+    assert (child.returncode, out, err) == (0, "", "")
 
 
 # ---------------------------------------------------------------------- 1: not all was done

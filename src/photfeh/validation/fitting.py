@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +18,7 @@ import pandas as pd
 from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadInput, PhotfehError
 from photfeh.core.fingerprint import fingerprint
+from photfeh.core.interrupts import deaf
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
@@ -239,25 +238,9 @@ def run_tasks(dataset: Dataset, tasks: Sequence[Task], jobs: int) -> Iterator[Pa
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads):
         calls = (joblib.delayed(_in_process)(str(dataset.folder), task, os.getpid()) for task in tasks)
-        with _deaf():
+        with deaf():
             done = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs)(calls)
         yield from done
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started within do not hear Ctrl-C, now or later: their parent does, and ends them.
-
-    They inherit the signals that are blocked here, as do the threads that start their successors.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_process(folder: str, task: Task, parent: int) -> Part:

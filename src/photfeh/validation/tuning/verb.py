@@ -15,6 +15,7 @@ import tomli_w
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.files import read_json, write_json, write_text
 from photfeh.core.fingerprint import fingerprint
+from photfeh.core.interrupts import deaf
 from photfeh.core.outputs import own_folder
 from photfeh.models.registry import MODELS, create_model
 from photfeh.models.spaces import Space, read_space
@@ -168,8 +169,9 @@ def _side_by_side(dataset: Dataset, representation: str, folder: Path, how: Sear
     """Workers in processes of their own; what one that is killed leaves behind, the others take up."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_worker, args=(dataset.folder, representation, folder, how)) for _ in range(jobs)]
-    for worker in workers:
-        worker.start()
+    with deaf():
+        for worker in workers:
+            worker.start()
     try:
         for worker in workers:
             worker.join()
