@@ -27,6 +27,27 @@ def observed(x, noise):
     return information, np.einsum("nij,nj->ni", information, x)
 
 
+def alone(*mixture):
+    """One mixture where several are expected."""
+    return [part[None] for part in _prepared(*mixture)]
+
+
+def test_a_star_gets_the_same_bits_whoever_stands_beside_it_and_whatever_the_number_of_mixtures(mixture):
+    share, centre, covariance = mixture
+    rng = np.random.default_rng(5)
+    noise = np.stack([np.diag(rng.uniform(0.1, 3, 3)) for _ in range(101)])
+    information, vector = observed(rng.normal(size=(101, 3)), noise)
+    several = [_prepared(share, centre + shift, covariance * factor) for shift, factor in ((0, 1), (0.5, 2), (-1, 0.3))]
+    mean, variance = posterior(information, vector, *[np.stack(part) for part in zip(*several, strict=True)])
+    assert mean.shape == variance.shape == (3, 101)
+    for m, one in enumerate(several):
+        for star in (0, 1, 50, 99, 100):
+            rows = slice(star, star + 1)
+            (own,), (apart,) = posterior(information[rows], vector[rows], *[part[None] for part in one])
+            assert own[0] == mean[m, star]
+            assert apart[0] == variance[m, star]
+
+
 @given(seed=st.integers(0, 10_000), d=st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
 def test_inverse_and_determinant_are_those_of_numpy(seed, d):
@@ -42,7 +63,7 @@ def test_posterior_is_bayes_rule_written_out_for_full_observations(mixture):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20, 3)) * 2
     noise = np.stack([np.diag(rng.uniform(0.1, 3, 3)) for _ in x])
-    mean, variance = posterior(*observed(x, noise), *_prepared(share, centre, covariance))
+    (mean,), (variance,) = posterior(*observed(x, noise), *alone(share, centre, covariance))
     for i in range(len(x)):
         weights, means, seconds = [], [], []
         for a, m, v in zip(share, centre, covariance, strict=True):
@@ -58,7 +79,7 @@ def test_posterior_is_bayes_rule_written_out_for_full_observations(mixture):
 
 def test_a_star_without_information_gets_mean_and_variance_of_the_mixture(mixture):
     share, centre, covariance = mixture
-    mean, variance = posterior(np.zeros((1, 3, 3)), np.zeros((1, 3)), *_prepared(share, centre, covariance))
+    (mean,), (variance,) = posterior(np.zeros((1, 3, 3)), np.zeros((1, 3)), *alone(share, centre, covariance))
     total = share @ centre
     assert np.isclose(mean[0], total[-1])
     spread = np.einsum("k,kii->ki", share, covariance).sum(axis=0) + share @ (centre - total) ** 2

@@ -130,13 +130,9 @@ class ExtremeDeconvolution(Regressor):
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         information, vector, _ = self._likelihood_once(X)
-        means, variances = [], []
-        for share, centre, covariance in zip(
-            *(self.arrays_[name] for name in ("share", "centre", "covariance")), strict=True
-        ):
-            mean, variance = posterior(information, vector, *_prepared(share, centre, covariance))
-            means.append(mean)
-            variances.append(variance)
+        parts = zip(*(self.arrays_[name] for name in ("share", "centre", "covariance")), strict=True)
+        prepared = [np.stack(columns) for columns in zip(*(_prepared(*part) for part in parts), strict=True)]
+        means, variances = posterior(information, vector, *prepared)
         (mean, apart), (own, _) = averaged(means), averaged(variances)
         return mean, np.sqrt(own + apart)
 

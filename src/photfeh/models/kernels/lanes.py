@@ -1,4 +1,4 @@
-"""Arithmetic on ``Lanes``, one number per star, for the kernels of recurrent layers.
+"""Arithmetic on ``Lanes``, one number per star, for the kernels of recurrent layers and of mixtures.
 
 numba vectorises a loop only if it recognises it; this type says outright what belongs side by side. A value of type
 Lanes is an LLVM vector of ``LANES`` floats: it lives in registers, ``+ - * /`` and the functions below work on all of
@@ -37,6 +37,7 @@ __all__ = [
     "multiply_add",
     "sigmoid_and_tanh",
     "spread",
+    "square_root",
     "store",
     "tanh",
     "total",
@@ -212,6 +213,16 @@ def flush(_: Any, x: Any) -> Any:
         (value,) = args
         small = builder.fcmp_ordered("<", _call(builder, "fabs", value), _constant(value.type, tiny))
         return builder.select(small, _constant(value.type, 0.0), value)
+
+    return x(x), generate
+
+
+@intrinsic
+def square_root(_: Any, x: Any) -> Any:
+    """Square root, rounded as that of a number is."""
+
+    def generate(_c: Any, builder: ir.IRBuilder, _s: Any, args: Any) -> ir.Value:
+        return _call(builder, "sqrt", args[0])
 
     return x(x), generate
 

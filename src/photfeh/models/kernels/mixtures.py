@@ -1,4 +1,7 @@
-"""Loops of extreme deconvolution: one star and one component at a time, threads over blocks of stars."""
+"""Loops of extreme deconvolution: one component at a time, threads over blocks of stars.
+
+In training one star at a time, in prediction as many as there are lanes.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ import numpy as np
 
 from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import FloatArray
+from photfeh.models.kernels.lanes import LANES, load, square_root, store, where_less
+from photfeh.models.kernels.lanes import spread as lanes_of
 
 __all__ = ["expectation", "invert", "posterior"]
+
+_LEAST = 1e-300
+"""Least square of a pivot: what rounding has made negative is taken as this."""
 
 
 @kernel()
@@ -21,7 +29,7 @@ def invert(matrix: FloatArray, inverse: FloatArray) -> float:
             for k in range(j):
                 total -= matrix[i, k] * matrix[j, k]
             if i == j:
-                matrix[j, j] = np.sqrt(max(total, 1e-300))
+                matrix[j, j] = np.sqrt(max(total, _LEAST))
                 log_determinant += 2.0 * np.log(matrix[j, j])
             else:
                 matrix[i, j] = total / matrix[j, j]
@@ -146,36 +154,16 @@ def posterior(
     precision: FloatArray,
     shift: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean (N,) and variance (N,) of the last coordinate in each star's posterior mixture."""
-    mean, variance = np.zeros(len(vector)), np.zeros(len(vector))
-    inputs = (information, vector, log_weight, precision, shift)
-    over_stars(_fill_posterior, len(vector), inputs, (mean, variance), least=16)
-    return mean, variance
+    """Mean (M, N) and variance (M, N) of the last coordinate in each star's posterior under each of M mixtures.
 
-
-@kernel()
-def _factor(matrix: FloatArray, right: FloatArray, column: FloatArray) -> float:
-    """Cholesky's factor L of a matrix in place of its lower half, and L^-1 right in place of ``right``.
-
-    Returns the logarithm of the determinant. Rows are updated column by column, so that the innermost loop has no sum
-    to wait for.
+    ``information`` (N, D, D) and ``vector`` (N, D) as above, those of the components with an axis more: ``log_weight``
+    (M, K), ``precision`` (M, K, D, D), ``shift`` (M, K, D).
     """
-    d = len(right)
-    log_determinant = 0.0
-    for j in range(d):
-        pivot = np.sqrt(max(matrix[j, j], 1e-300))
-        matrix[j, j] = pivot
-        log_determinant += 2.0 * np.log(pivot)
-        right[j] /= pivot
-        for i in range(j + 1, d):
-            column[i] = matrix[i, j] / pivot
-        for i in range(j + 1, d):
-            part = column[i]
-            matrix[i, j] = part
-            right[i] -= part * right[j]
-            for k in range(j + 1, i + 1):
-                matrix[i, k] -= part * column[k]
-    return log_determinant
+    shape = (len(vector), len(log_weight))
+    mean, variance = np.zeros(shape), np.zeros(shape)
+    inputs = (information, vector, log_weight, precision, shift)
+    over_stars(_fill_posterior, len(vector), inputs, (mean, variance), least=LANES)
+    return mean.T, variance.T
 
 
 @kernel()
@@ -190,34 +178,93 @@ def _fill_posterior(
     mean: FloatArray,
     variance: FloatArray,
 ) -> None:
-    """Mean and variance of the last coordinate from one Cholesky factor a component.
-
-    With P = V^-1 + L = C C' and z = C^-1 (V^-1 m + h) its share has the factor |P|^-1/2 exp(z z / 2), the last
-    coordinate the mean z_D / C_DD and the variance C_DD^-2.
-    """
-    d, n_components = vector.shape[1], len(log_weight)
-    share, each, spread = np.empty(n_components), np.empty(n_components), np.empty(n_components)
-    work, right, column = np.empty((d, d)), np.empty(d), np.empty(d)
-    for star in range(first, last):
-        largest = -np.inf
-        for k in range(n_components):
+    """``LANES`` stars at a time, one Cholesky factor a component; the last star fills up what is left of a block."""
+    d, (n_mixtures, n_components) = vector.shape[1], log_weight.shape
+    said, linear = np.empty((d, d, LANES)), np.empty((d, LANES))
+    work, right = np.empty((d, d, LANES)), np.empty((d, LANES))
+    share, each, spread = (
+        np.empty((n_components, LANES)),
+        np.empty((n_components, LANES)),
+        np.empty((n_components, LANES)),
+    )
+    for begin in range(first, last, LANES):
+        for lane in range(LANES):
+            star = min(begin + lane, last - 1)
             for i in range(d):
-                right[i] = shift[k, i] + vector[star, i]
+                linear[i, lane] = vector[star, i]
                 for j in range(i + 1):
-                    work[i, j] = precision[k, i, j] + information[star, i, j]
-            log_determinant = _factor(work, right, column)
-            quadratic = 0.0
-            for i in range(d):
-                quadratic += right[i] * right[i]
-            share[k] = log_weight[k] - 0.5 * log_determinant + 0.5 * quadratic
-            largest = max(largest, share[k])
-            each[k], spread[k] = right[d - 1] / work[d - 1, d - 1], work[d - 1, d - 1] ** -2
-        total = 0.0
-        for k in range(n_components):
-            share[k] = np.exp(share[k] - largest)
-            total += share[k]
-        for k in range(n_components):
-            share[k] /= total
-            mean[star] += share[k] * each[k]
-        for k in range(n_components):
-            variance[star] += share[k] * (spread[k] + (each[k] - mean[star]) ** 2)
+                    said[i, j, lane] = information[star, i, j]
+        for m in range(n_mixtures):
+            for k in range(n_components):
+                _solve(said, linear, precision[m, k], shift[m, k], log_weight[m, k], work, right, share[k])
+                for lane in range(LANES):
+                    pivot = work[d - 1, d - 1, lane]
+                    each[k, lane], spread[k, lane] = right[d - 1, lane] / pivot, pivot**-2
+            for lane in range(min(LANES, last - begin)):
+                _mix(share, each, spread, lane, m, mean[begin + lane], variance[begin + lane])
+
+
+@kernel()
+def _solve(
+    said: FloatArray,
+    linear: FloatArray,
+    precision: FloatArray,
+    shift: FloatArray,
+    log_weight: float,
+    work: FloatArray,
+    right: FloatArray,
+    share: FloatArray,
+) -> None:
+    """One component and the likelihoods of ``LANES`` stars, whose index comes last.
+
+    With P = V^-1 + L = C C' and z = C^-1 (V^-1 m + h) the component's share has the factor |P|^-1/2 exp(z z / 2), the
+    last coordinate the mean z_D / C_DD and the variance C_DD^-2. Fills C, lower half (D, D, lanes), in ``work``, z in
+    ``right`` and the logarithm of the share.
+    """
+    d = len(linear)
+    for i in range(d):
+        store(right, (i,), load(linear, (i,)) + shift[i])
+    for j in range(d):
+        for i in range(j, d):
+            left = load(said, (i, j)) + precision[i, j]
+            for k in range(j):
+                left = left - load(work, (i, k)) * load(work, (j, k))
+            if i == j:
+                pivot = square_root(where_less(_LEAST, left, left, lanes_of(_LEAST)))
+                store(right, (j,), load(right, (j,)) / pivot)
+                store(work, (j, j), pivot)
+            else:
+                left = left / load(work, (j, j))
+                store(right, (i,), load(right, (i,)) - left * load(right, (j,)))
+                store(work, (i, j), left)
+    for lane in range(LANES):
+        log_determinant, quadratic = 0.0, 0.0
+        for i in range(d):
+            log_determinant += 2.0 * np.log(work[i, i, lane])
+            quadratic += right[i, lane] * right[i, lane]
+        share[lane] = log_weight - 0.5 * log_determinant + 0.5 * quadratic
+
+
+@kernel()
+def _mix(
+    share: FloatArray,
+    each: FloatArray,
+    spread: FloatArray,
+    lane: int,
+    mixture: int,
+    mean: FloatArray,
+    variance: FloatArray,
+) -> None:
+    """Mean and variance of one star under one mixture, from the shares of its components."""
+    largest, total, middle, square = -np.inf, 0.0, 0.0, 0.0
+    for k in range(len(share)):
+        largest = max(largest, share[k, lane])
+    for k in range(len(share)):
+        share[k, lane] = np.exp(share[k, lane] - largest)
+        total += share[k, lane]
+    for k in range(len(share)):
+        share[k, lane] /= total
+        middle += share[k, lane] * each[k, lane]
+    for k in range(len(share)):
+        square += share[k, lane] * (spread[k, lane] + (each[k, lane] - middle) ** 2)
+    mean[mixture], variance[mixture] = middle, square
