@@ -215,7 +215,7 @@ def report(labelled: Labelled, told: dict[str, Dist]) -> None:
     columns = ["n", "rmse", "external_rmse", "ratio", "ratio_low", "ratio_high", "mae", "external_mae"]
     print(markdown(found[columns]))
     for who, (mean, sigma) in told.items():
-        print(f"\nCoverage, {who}:\n\n{markdown(cross_coverage(X, mean - feh, sigma, labelled.fold))}")
+        print(f"\nCoverage, {who}:\n\n{markdown(cross_coverage(X, mean - feh, sigma, labelled.fold, feh=feh))}")
 
 
 if __name__ == "__main__":

@@ -150,15 +150,19 @@ def main() -> None:
 
 def make(recipe: Recipe, data: Path, runs: Path) -> Ensemble:
     """Prepare the data set and train (or finish) the ensemble."""
-    stars = recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
     dataset = prepare(
-        data / recipe.epochs, stars, runs / recipe.dataset, exclude=spectroscopic_ids(data),
+        data / recipe.epochs, label_table(recipe, data), runs / recipe.dataset, exclude=spectroscopic_ids(data),
         representations=("raw", "spline"), overwrite=True, **recipe.prepare,
     )  # fmt: skip
     print(dataset.cut_flow.to_string(index=False), flush=True)
     return train(
         dataset, runs / f"{recipe.name}-model", **recipe.train, progress=lambda *what: print(*what, flush=True)
     )
+
+
+def label_table(recipe: Recipe, data: Path) -> pd.DataFrame | Path:
+    """The stars of a recipe with their labels: a table, or the file that holds it."""
+    return recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
 
 
 def ship(recipe: Recipe, ensemble: Ensemble, trained: Path) -> Path:

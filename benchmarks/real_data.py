@@ -111,7 +111,7 @@ def intervals(dataset: Dataset, run: Run) -> None:
         rows = pd.Index(dataset.stars["source_id"]).get_indexer(scored["source_id"])
         found = cross_coverage(
             dataset.sequences("raw", rows), (scored["feh_pred"] - scored["feh_true"]).to_numpy(),
-            scored["feh_pred_error"].to_numpy(), scored["fold"].to_numpy(),
+            scored["feh_pred_error"].to_numpy(), scored["fold"].to_numpy(), feh=scored["feh_true"].to_numpy(),
         )  # fmt: skip
         print(f"\nCoverage of the intervals of `{name}`, calibrated on the other folds:\n\n{markdown(found)}")
 

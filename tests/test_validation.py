@@ -317,6 +317,23 @@ def test_cross_coverage_is_nominal_for_an_honest_sigma():
         assert (abs(table[f"coverage_{100 * level:.0f}"] - level) < 0.045).all()
 
 
+def test_coverage_by_prediction_and_by_label_are_told_apart(rng):
+    """A posterior mean with its true error covers in every quarter of predictions, and less at the ends of labels."""
+    n = 8000
+    features = np.full((n, len(FEATURES)), 0.1)
+    X = Sequences(
+        np.zeros((n, 8, 2), np.float32), np.ones((n, 8), bool), features, np.arange(n), Representation(n_points=8)
+    )
+    feh = rng.normal(-1.5, 0.3, n)
+    mean = -1.5 + 0.5 * (feh + rng.normal(0.0, 0.3, n) + 1.5)  # half of the way to the mean
+    table = cross_coverage(X, mean - feh, np.full(n, 0.2), np.arange(n) % 5, feh=feh).set_index("stars")["coverage_90"]
+    predicted, labels = (table[table.index.str.endswith(end)] for end in ("dex predicted", "dex by label"))
+    assert len(predicted) == len(labels) == 4
+    assert (abs(predicted - 0.9) < 0.03).all()
+    assert labels.iloc[[0, 3]].max() < 0.86
+    assert labels.iloc[1:3].min() > 0.94
+
+
 def test_intervals_hold_at_every_magnitude(rng):
     """Errors that grow with magnitude alone: nominal coverage in each quarter; an unknown magnitude gets the mean."""
     n = 8000

@@ -102,4 +102,4 @@ def shipped_coverage(
         residual[here] = mean - feh[here]
         for row, level in enumerate(levels):
             half[row, here] = calibration.half_width(X[here], spread, level)
-    return coverage_table(X, residual, half, levels)
+    return coverage_table(X, residual, half, levels, feh=feh)

@@ -132,7 +132,7 @@ class ExtremeDeconvolution(Regressor):
         information, vector, _ = self._likelihood_once(X)
         parts = zip(*(self.arrays_[name] for name in ("share", "centre", "covariance")), strict=True)
         prepared = [np.stack(columns) for columns in zip(*(_prepared(*part) for part in parts), strict=True)]
-        means, variances = posterior(information, vector, *prepared)
+        means, variances = map(list, posterior(information, vector, *prepared))
         (mean, apart), (own, _) = averaged(means), averaged(variances)
         return mean, np.sqrt(own + apart)
 
