@@ -9,6 +9,7 @@ import pytest
 
 import photfeh as pf
 from photfeh.core.ranks import median, rank, sort
+from photfeh.inference import ahead
 
 PREDICT = """
 import sys
@@ -88,6 +89,39 @@ def test_a_fresh_environment_compiles_every_kernel_once_and_no_text(tmp_path):
     assert not [name for name in compiled if name.startswith(("numba.cpython.unicode", "numba.misc.quicksort"))]
     assert not [name for name in compiled if "median" in name and name not in ours]
     assert sum(compiled.values()) <= 80
+
+
+@pytest.mark.slow
+def test_what_is_compiled_ahead_is_what_the_models_of_a_prediction_call(tmp_path):
+    kept = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    subprocess.run([sys.executable, "-m", "photfeh.inference.ahead"], env=os.environ | kept, check=True, timeout=600)
+    compiled, used, _ = predicted(tmp_path, **kept)
+    assert used.keys() >= KERNELS
+    assert not [name for name in compiled if name.startswith(("photfeh.models.", "photfeh.core.kernels."))]
+    assert "photfeh.signal._fourier_kernels.fit_all" in compiled
+
+
+@pytest.mark.parametrize(
+    ("model", "nothing", "threads", "started"),
+    [(None, True, 2, True), ("ogle-i-band-rrc", True, 2, True), ("a/folder", True, 2, False), (None, False, 2, False),
+     (None, True, 1, False)],
+)  # fmt: skip
+def test_another_process_compiles_only_where_that_helps_and_ends_with_the_prediction(
+    monkeypatch, model, nothing, threads, started
+):
+    children = []
+
+    class Watched(subprocess.Popen):
+        def __init__(self, *args, **how):
+            super().__init__(*args, **how)
+            children.append(self)
+
+    monkeypatch.setattr(ahead.subprocess, "Popen", Watched)
+    monkeypatch.setattr(ahead, "nothing_compiled", lambda: nothing)
+    monkeypatch.setattr(ahead, "number_of_threads", lambda: threads)
+    with ahead.compiled_beside(model):
+        assert len(children) == started
+    assert all(child.poll() is not None for child in children)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 40, 251])

@@ -78,6 +78,7 @@ def predict(
 
     Example: photfeh predict --source-id 1204518424202454272 2318121083762960128
     """
+    from photfeh.inference.ahead import compiled_beside
     from photfeh.inference.output import check_output
     from photfeh.inference.prediction import load
     from photfeh.inference.prediction import predict as run
@@ -103,7 +104,7 @@ def predict(
             err.print(f"no light curve came; {fetched.reconciliation} says why")
             raise typer.Exit(1)
         source, star_table = fetched.epochs, stars if stars is not None else fetched.stars
-    with progress() as report:
+    with compiled_beside(model), progress() as report:
         table = run(
             source, star_table, model=predictor, output=target, band=band, any_band=any_band, periods=choice,
             adapt=adapt_intervals, scale=scale, columns=roles(columns), id_column=id_column, threads=threads,

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from photfeh.core.threads import in_parts
 
-__all__ = ["cache_folder", "kernel", "over_stars", "row_products", "sources"]
+__all__ = ["cache_folder", "kernel", "nothing_compiled", "over_stars", "row_products", "sources"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = npt.NDArray[Any]
@@ -105,16 +105,21 @@ def cache_folder() -> Path | None:
     return None
 
 
+def nothing_compiled() -> bool:
+    """Whether kernels can be kept, and none is kept yet."""
+    folder = cache_folder()
+    return folder is not None and not any(folder.rglob("*.nbi"))
+
+
 @lru_cache(maxsize=1)
 def _say_if_new() -> None:
     """Before the first stars of a process: tell that nothing is compiled yet, so that the wait is understood."""
-    folder = cache_folder()
-    if folder is None:
+    if cache_folder() is None:
         _log.info(
             "compiling kernels; half a minute, every time: nowhere can they be kept. "
             "Set NUMBA_CACHE_DIR to a folder that can be written."
         )
-    elif not any(folder.rglob("*.nbi")):
+    elif nothing_compiled():
         _log.info("compiling kernels, once for this installation; half a minute")
 
 

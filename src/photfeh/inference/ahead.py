@@ -1,0 +1,52 @@
+"""Compile what a model needs in a second process, while the first one compiles what measuring the curves needs.
+
+The compiler works on one function at a time in a process. Where nothing is compiled yet, as after an installation, two
+processes share the work through the cache on the disk.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from photfeh.core.interrupts import deaf
+from photfeh.core.kernels import nothing_compiled
+from photfeh.core.threads import number_of_threads
+from photfeh.inference.trained import list_trained, load
+from photfeh.samples.sequences import plain_star
+
+__all__ = ["compiled_beside"]
+
+
+@contextmanager
+def compiled_beside(model: str | None) -> Iterator[None]:
+    """Within this context another process compiles the kernels of a model of the package, if nothing is compiled.
+
+    A model folder is tried out, and so compiled, when it is loaded. With a single processor nothing would be gained. No
+    result depends on whether the other process does its work.
+    """
+    if not (model is None or model in list_trained()) or number_of_threads() < 2 or not nothing_compiled():
+        yield
+        return
+    command = [sys.executable, "-m", __name__, *([] if model is None else [model])]
+    with deaf():
+        other = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
+
+
+def main() -> None:
+    """Predict a star of no survey, as every part of the model does it."""
+    for ensemble in load(sys.argv[1] if len(sys.argv) > 1 else None).ensembles.values():
+        ensemble.predict_interval(plain_star(ensemble.representation))
+
+
+if __name__ == "__main__":
+    main()
