@@ -19,6 +19,7 @@ import pandas as pd
 
 import photfeh as pf
 from label_tables import high_resolution, low_resolution, overtone_i_band, overtone_relation
+from laboratory import SETS
 from photfeh.inference.calibration import Calibration
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.scale import Spectroscopy, leave_one_out
@@ -44,6 +45,7 @@ def main() -> None:
     data = Path(options.data)
     high_resolution_table(data)
     low_resolution_table(data, options.runs)
+    distillation_table(data, options.runs)
     overtones(data, options.runs)
 
 
@@ -169,6 +171,34 @@ def nested(
         fitted = Calibration.fit(X[~here], residual[~here], sigma[~here])
         error[here], half[here] = fitted.error(X[here], sigma[here]), fitted.half_width(X[here], sigma[here], 0.9)
     return residual, error, half, fold
+
+
+def distillation_table(data: Path, runs: Path) -> None:
+    """The ensemble and the student that is the default, on all kinds of truth."""
+    print("\n### Before and after distillation, on every kind of truth\n")
+    formula = next(one for one in SETS if one.name == "gaia-relaxed")
+    dataset = formula.dataset(data, runs)
+    labelled = dataset.stars.iloc[dataset.sample]
+    rows = []
+    for name in ("dekany-i-band", DEFAULT):
+        ensemble = Ensemble.load(PRETRAINED / name)
+        plain = pf.predict(data / formula.epochs, labelled, model=name, scale="labels")
+        shift = float(
+            np.median((plain.set_index("source_id")["feh"] - labelled.set_index("source_id")["feh"]).dropna())
+        )
+        moved = plain.assign(**{column: plain[column] - shift for column in ("feh", "feh_lower", "feh_upper")})
+        truth = "(a) formula of the same curve (relaxed cuts), offset removed"
+        rows.append({"truth": truth, "model": f"`{name}`"} | of_table(moved, labelled))
+        noted = ensemble.notes["out_of_fold"]
+        own = {column: noted.get(column, "") for column in ("n", "bias", "rmse", "sd", "robust_sd")}
+        rows.append({"truth": "(b) I band, out of fold", "model": f"`{name}`"} | own | {"68 %": "", "90 %": ""})
+        for truth, key, stars in (
+            ("(c) Crestani+ 2021, leave-one-out", "high", high_resolution(data)),
+            ("(c) Liu+ 2020, leave-one-out", "low", low_resolution(data)),
+        ):
+            made = of_type(compared(ensemble, data / EPOCHS[key], stars), "RRab")
+            rows.append({"truth": truth, "model": f"`{name}`"} | scored_by_map(made))
+    print(markdown(pd.DataFrame(rows).sort_values("truth", kind="stable")))
 
 
 def bins(feh: np.ndarray, residual: np.ndarray, error: np.ndarray, half: np.ndarray, name: str) -> pd.DataFrame:
