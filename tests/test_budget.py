@@ -14,7 +14,7 @@ from photfeh.models.registry import create_model
 from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.samples.dataset import Dataset
 from photfeh.validation import budget, fitting
-from photfeh.validation.budget import QUICK, budget_table, check_budget, to_the_end, with_budget
+from photfeh.validation.budget import QUICK, budget_table, check_budget, not_converged, to_the_end, with_budget
 from photfeh.validation.cross_validate import validate
 from photfeh.validation.fitting import Labelled, fit_split
 from photfeh.validation.splits import make_splits
@@ -141,8 +141,32 @@ def test_a_run_to_the_end_writes_down_its_budgets(dataset: Dataset, tmp_path, sh
     assert set(table["cycle"]) <= {2, 4}
     assert table[table["kept"]].groupby("fold").size().tolist() == [1, 1]
     assert run.config["validation"]["budget"] == "auto"
-    assert run.caution == ""
     assert validate(dataset, tmp_path / "plain", models=("ridge-fourier",), folds=2).budgets.empty
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [({50: 0.5, 100: 0.3}, ""), ({50: 0.5, 100: 0.3, 200: 0.299}, ""), ({50: 0.5, 100: 0.3, 200: 0.31}, ""),
+     ({50: 0.5, 100: 0.3, 200: 0.2}, "not converged after 200 epochs in some folds: gru on spline"),
+     ({50: 0.99, 100: 1.0, 200: 0.985}, "not converged after 200 epochs in some folds: gru on spline")],
+)  # fmt: skip
+def test_networks_that_the_longest_cycle_cut_short_are_named(monkeypatch, errors, said):
+    monkeypatch.setattr(budget, "LAST", 200)
+    rows = [
+        {"model": "gru", "representation": "spline", "repeat": 0, "fold": 0, "cycle": cycle, "tune_loss": loss,
+         "tune_rmse": error, "kept": False}
+        for cycle, error in errors.items() for loss in (0.0, 1.0)
+    ]  # fmt: skip
+    config = {"validation": {"budget": "auto"}}
+    assert not_converged(config, pd.DataFrame(rows)) == said
+    assert not_converged(config) == ""
+
+
+def test_a_run_that_was_cut_short_says_so_in_its_tables(dataset: Dataset, tmp_path, short):
+    run = validate(dataset, tmp_path / "run", models=("gru",), folds=2, params={"gru": TINY}, budget="auto")
+    assert run.caution == "not converged after 4 epochs in some folds: gru on spline"  # no network learns in four
+    assert set(run.metrics["note"]) == {run.caution}
+    assert pf.compare([run], n_resamples=50)[0].caution == run.caution
 
 
 def test_a_quick_look_is_called_not_converged_in_every_table(dataset: Dataset, tmp_path, call):

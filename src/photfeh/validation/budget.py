@@ -134,6 +134,29 @@ def budget_table(history: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({"cycle": int, "kept": bool}).reset_index(drop=True)
 
 
-def not_converged(config: Mapping[str, Any]) -> str:
-    """What every table of a run must say of its networks; empty where nothing is to be said."""
-    return "not converged (quick budget)" if config.get("validation", {}).get("budget") == "quick" else ""
+def not_converged(config: Mapping[str, Any], history: pd.DataFrame | None = None) -> str:
+    """What every table of a run must say of its networks; empty where nothing is to be said.
+
+    Parameters
+    ----------
+    config
+        Settings of the run.
+    history : DataFrame, optional
+        As ``Run.history``: tells which networks the longest cycle cut short.
+    """
+    if config.get("validation", {}).get("budget") == "quick":
+        return "not converged (quick budget)"
+    cut = _cut_short(budget_table(history)) if history is not None and len(history) else []
+    return f"not converged after {LAST:,} epochs in some folds: {', '.join(cut)}" if cut else ""
+
+
+def _cut_short(cycles: pd.DataFrame) -> list[str]:
+    """Networks with a fit whose tune error was still falling, or had not begun to fall, in the longest cycle."""
+    found = set()
+    for (model, kind, _, _), fit in cycles.groupby(["model", "representation", "repeat", "fold"]):
+        errors = fit.set_index("cycle")["tune_rmse"]
+        if LAST in errors.index:
+            last, before = errors[LAST], errors.drop(LAST).min()
+            if last <= (1 - GAIN) * before or min(last, before) >= _LEARNT:
+                found.add(f"{model} on {kind}")
+    return sorted(found)

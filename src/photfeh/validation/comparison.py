@@ -17,7 +17,6 @@ import pandas as pd
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.readers import read_stars
 from photfeh.samples.dataset import Dataset
-from photfeh.validation.budget import not_converged
 from photfeh.validation.groups import group_scores
 from photfeh.validation.merge import MergedRuns, merge_runs
 from photfeh.validation.metrics import metrics_table
@@ -54,8 +53,8 @@ class Comparison:
     that of stars only. ``chosen``: the best model of each representation, corrected for having been chosen.
     ``order``: every model on every representation, those that have a rank first, best first; ``unranked``: those that
     have none, and why. ``groups``: scores by bin of [Fe/H], epochs, magnitude and by type. ``cost``: seconds beside
-    rmse. ``made``: configuration and environment of every run, in the order of ``folders``. Tables without input are
-    empty.
+    rmse. ``made``: configuration and environment of every run, in the order of ``folders``, as are ``cautions``.
+    Tables without input are empty.
     """
 
     name: str
@@ -63,6 +62,7 @@ class Comparison:
     protocol: str
     folders: tuple[Path, ...]
     made: tuple[dict[str, Any], ...]
+    cautions: tuple[str, ...]
     processors: tuple[str, ...]
     n_stars: int
     n_folds: int
@@ -90,7 +90,7 @@ class Comparison:
     @property
     def caution(self) -> str:
         """What every table must say of the networks in these runs; empty where nothing is to be said."""
-        return next(filter(None, map(not_converged, self.made)), "")
+        return "; ".join(dict.fromkeys(filter(None, self.cautions)))
 
     def ranking(self, representation: str) -> list[str]:
         """Models on one representation that have a rank, the best first."""
@@ -220,6 +220,7 @@ def _compare(
         truth=main.truth,
         protocol=main.protocol,
         folders=tuple(run.folder for run in runs),
+        cautions=tuple(run.caution for run in runs),
         made=tuple({**run.config, "environment": run.environment} for run in runs),
         processors=main.processors,
         n_stars=int(scored["source_id"].nunique()),

@@ -103,7 +103,7 @@ class Run:
     @property
     def caution(self) -> str:
         """What every table must say of these networks; empty where nothing is to be said."""
-        return not_converged(self.config)
+        return not_converged(self.config, self.history)
 
     @property
     def score(self) -> pd.DataFrame:
@@ -193,8 +193,8 @@ class RunWriter:
         out_of_fold = pd.concat(tables["out_of_fold"], ignore_index=True)
         history = pd.concat([t for t in tables["history"] if len(t)] or tables["history"][:1], ignore_index=True)
         metrics = metrics_table(out_of_fold)
-        if not_converged(self._config):
-            metrics["note"] = not_converged(self._config)
+        if caution := not_converged(self._config, history):
+            metrics["note"] = caution
         timings = pd.DataFrame([read_json(path / "fit.json")["timing"] for path in good])
         with written(self.folder / "history.parquet") as path:
             history.to_parquet(path)

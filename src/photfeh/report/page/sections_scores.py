@@ -46,7 +46,7 @@ def results(data: ReportData) -> Section | None:
         "Score: stars that took no part in fitting. Tune: stars that decided when training stopped. Train: "
         "stars that were fitted. Errors in dex; the best value of each column in bold."
     )
-    caution = not_converged(data.config)
+    caution = not_converged(data.config, data.history)
     shown = [tables.metrics_table(data.metrics, part, seconds if part == "score" else {}) for part in ("score", *parts)]
     if caution:
         shown = [replace(table, caption=f"{table.caption}; networks {caution}") for table in shown]
