@@ -114,6 +114,7 @@ def test_content_tells_format_and_compression(kind: str, pressed: str, name: str
         (zipped(bytes(10)), "is no table|does not look like a table|cannot be read"),
         (b"\x80\x04\x95" + bytes(10), "is a Python pickle"),
     ],
+    ids=["hdf5", "pdf", "page", "message", "kml", "bytes", "zip", "pickle"],  # a zip holds the time of its making
 )
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".vot", ""])
 def test_what_is_no_table_is_named(data: bytes, text: str, suffix: str, tmp_path: Path) -> None:
