@@ -113,8 +113,10 @@ RECIPES = (
     ),
     Recipe(
         name="gaia-dr3-relation", epochs="gaia-dr3/epoch_photometry.parquet", stars="gaia-dr3/stars.parquet",
-        prepare=_GAIA, dataset="gaia-pretraining",
-        train={"model": "circular-ensemble", "scale": "muraveva-2025", **_UNIFORM}, texts=_RELATION_TEXTS,
+        prepare=_GAIA | {"n_points": {"raw": 264, "spline": 64}}, dataset="gaia-pretraining",
+        train={
+            "model": "circular-inception", "scale": "muraveva-2025", **_UNIFORM, "representation": "raw+spline",
+        }, texts=_RELATION_TEXTS,
     ),
     Recipe(
         name="gru", epochs=_DEKANY, stars=_DEKANY, prepare=_I_BAND, dataset="dekany-pretraining",
@@ -169,7 +171,7 @@ def ship(recipe: Recipe, ensemble: Ensemble, trained: Path) -> Path:
     target = PRETRAINED / recipe.name
     for member in ensemble.members:
         for name, array in member.arrays_.items():
-            if "module." in name:
+            if "module." in name and array.dtype.kind == "f":
                 member.arrays_[name] = array.astype(np.float16)
     shutil.rmtree(target, ignore_errors=True)
     ensemble.save(target)

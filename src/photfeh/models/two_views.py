@@ -50,8 +50,8 @@ class CircularInception(Regressor):
     n_networks: int = 3
     epochs: int = 80
     n_inception: int = 1
-    inception_epochs: int = 30
-    depth: int = 6
+    inception_epochs: int = 20
+    depth: int = 3
     filters: int = 32
     copies: int = 1
     copy_weight: float = 0.2
@@ -76,13 +76,14 @@ class CircularInception(Regressor):
         for network in circular:
             network.fit(X.own, y, weight)
         for curve in inception:
-            *known, (held, labels, mass) = set_aside(X, y, weight, curve.seed)
-            more = self._with_copies(held, labels, mass, curve.seed + 500)
-            curve.fit(*self._with_copies(*known, curve.seed), tune=more)
+            taught, labels, mass, held = set_aside(X, y, weight, curve.seed)
+            known = self._with_copies((taught, labels, mass), curve.seed)
+            curve.fit(*known, tune=self._with_copies(held, curve.seed + 500))
         self._adopt(circular, inception, self._table(circular[0], inception[0], set_aside(X, y, weight, self.seed)[3]))
 
-    def _with_copies(self, X: PairedSequences, y: FloatArray, weight: FloatArray, seed: int) -> Tune:
+    def _with_copies(self, stars: Tune, seed: int) -> Tune:
         """The smoothed curves of stars and of their thinned copies, with labels and weights."""
+        X, y, weight = cast(PairedSequences, stars[0]), *stars[1:]
         rng = np.random.default_rng(seed)
         sets = [(X.beside, y, weight)]
         for _ in range(self.copies):
@@ -124,7 +125,7 @@ class CircularInception(Regressor):
         self, circular: list[Circular], inception: list[TypedInception], table: dict[str, npt.NDArray[Any]]
     ) -> None:
         self.circular_, self.inception_ = circular, inception
-        named = {f"epochs-{i}": part for i, part in enumerate(circular)}
+        named: dict[str, Network] = {f"epochs-{i}": part for i, part in enumerate(circular)}
         named |= {f"curve-{i}": part for i, part in enumerate(inception)}
         self.arrays_ = {f"{name}.{key}": value for name, part in named.items() for key, value in part.arrays_.items()}
         self.arrays_ |= table
@@ -169,5 +170,5 @@ def _usable(X: Sequences) -> tuple[PairedSequences, IntArray]:
 def _joined(parts: Sequence[Sequences]) -> Sequences:
     """The stars of several sequences in one representation, one after the other."""
     names = ("values", "mask", "features", "source_id")
-    arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
-    return Sequences(*arrays, parts[0].representation)
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Sequences(**arrays, representation=parts[0].representation)

@@ -224,7 +224,7 @@ class PairedSequences(Sequences):
             raise BadInput("PairedSequences: the representation is not that of the two sequences.")
         if not np.array_equal(self.source_id, self.beside.source_id):
             raise BadInput("PairedSequences: the sequences beside are of other stars.")
-        object.__setattr__(self, "mask", frozen(self.mask & self.beside.mask.any(axis=1)[:, None]))
+        object.__setattr__(self, "mask", frozen(self.mask & (self.beside.lengths > 0)[:, None]))
 
     def __getitem__(self, key: Any) -> PairedSequences:
         """A subset of both by mask, indices or slice, in that order."""

@@ -7,7 +7,7 @@ import pandas as pd
 
 from photfeh.core.errors import BadInput
 from photfeh.core.lightcurves import LightCurves
-from photfeh.core.types import Float64, FloatArray, Int64, IntArray
+from photfeh.core.types import Float32Array, Float64, FloatArray, Int64, IntArray
 from photfeh.samples.measure import measure
 from photfeh.samples.sequences import Sequences, build_sequences
 
@@ -55,6 +55,6 @@ def thinned(X: Sequences, n_epochs: Int64[IntArray, " stars"], *, seed: int) -> 
     return build_sequences(measure(curves, stars), X.representation)
 
 
-def _phases(time: FloatArray, period: FloatArray) -> Float64[FloatArray, " points"]:
+def _phases(time: Float32Array, period: FloatArray) -> Float64[FloatArray, " points"]:
     """Phases in [0, 1) [cycle] from phase x period [d], which was rounded to single precision."""
     return np.asarray(np.mod(time.astype(np.float64) / period, 1.0))
