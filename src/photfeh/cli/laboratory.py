@@ -23,7 +23,9 @@ def validate(
     models: Annotated[
         str, typer.Option(help="Names separated by commas, or all (that can read these representations).")
     ] = "ridge-fourier,svr,gru",
-    representations: Annotated[str, typer.Option(help="Among those of the data set; two for one model: raw+spline.")] = "spline",
+    representations: Annotated[
+        str, typer.Option(help="Among those of the data set; two for one model: raw+spline.")
+    ] = "spline",
     folds: Annotated[str, typer.Option(help="Number of folds, or a column that holds given folds.")] = "5",
     repeats: Annotated[int, typer.Option(help="Repetitions with other folds.", min=1)] = 1,
     protocol: Annotated[

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from photfeh.core.errors import BadInput
 from photfeh.core.types import FloatArray, IntArray
-from photfeh.models.base import Regressor, Tune
+from photfeh.models.base import Regressor, Tune, averaged
 from photfeh.models.circular import Circular
 from photfeh.models.convolutional import InceptionTime
 from photfeh.models.network import Network, set_aside
@@ -27,6 +27,10 @@ KNOTS = np.array([12.0, 16.0, 22.0, 32.0, 50.0, 80.0])
 _LEVELS = (12, 14, 17, 20, 25, 30, 40)
 """Numbers of epochs to which the stars that set shares and sigmas are thinned, beside all that they have."""
 
+_REACH = 4.685
+"""Where the InceptionTimes' answer no longer counts, in sigmas of the circular networks (Tukey's biweight): a curve
+unlike all that it was taught can lead an InceptionTime anywhere."""
+
 
 class TypedInception(InceptionTime):
     """InceptionTime that is told the star type, too: the relations of RRab and RRc are not one."""
@@ -39,10 +43,11 @@ class CircularInception(Regressor):
     """Mean of ``n_networks`` circular networks on the epochs and ``n_inception`` InceptionTimes on the smoothed curve.
 
     InceptionTime reads a good curve better, circular networks a sparse one. So the share of the InceptionTimes depends
-    on a star's number of epochs: it is interpolated in a table, which is fitted by least squares on the stars that
-    the first network of each kind sets aside, as they are and thinned; so is the InceptionTimes' sigma. Each of them is
-    taught ``copies`` thinned copies of every star besides, of ``copy_weight``. Mean and variance are those of the
-    mixture of all parts (Lakshminarayanan+ 2017, NeurIPS 30).
+    on a star's type and number of epochs: it is interpolated in a table, which is fitted by least squares on those that
+    the first network of each kind sets aside, as they are and thinned; so is the InceptionTimes' sigma. Their answer
+    is drawn to that of the circular networks the farther it is from it (Tukey's biweight of the difference in their
+    sigmas). Each of them is taught ``copies`` thinned copies of every star besides, of ``copy_weight``. Mean and
+    variance are those of the mixture of all parts (Lakshminarayanan+ 2017, NeurIPS 30).
     """
 
     representations: ClassVar[tuple[str, ...]] = ("raw+spline",)
@@ -95,31 +100,22 @@ class CircularInception(Regressor):
         return _joined(curves), np.concatenate(labels), np.concatenate(weights)
 
     def _table(self, epochs: Circular, curve: TypedInception, held: Tune) -> dict[str, FloatArray]:
-        """Share and sigma of the InceptionTimes at :data:`KNOTS`, from stars that neither network was fitted to.
+        """Share and sigma of the InceptionTimes for RRab and RRc at :data:`KNOTS`, each (2, K).
 
-        The share minimises the squared error of the mean, drawn towards a half where no star speaks; the sigma is the
-        rms error near each knot.
+        From stars that neither network was fitted to, as they are and thinned.
         """
         X, y, weight = cast(PairedSequences, held[0]), held[1], held[2]
         columns = []
         for level in (None, *_LEVELS):
             fewer = X if level is None else thinned(X, np.full(len(X), level), seed=self.seed + level)
             made, rows = _usable(fewer)
-            one, two = epochs.predict(made.own) - y[rows], curve.predict(made.beside) - y[rows]
-            columns.append(np.stack([_log_epochs(made), one, two, weight[rows]]))
-        n_epochs, one, two, mass = np.concatenate(columns, axis=1)
-        # a few wild stars must not rule the table
-        one, two = np.clip(one, -1.0, 1.0), np.clip(two, -1.0, 1.0)
-        hats = np.stack([np.interp(n_epochs, np.log(KNOTS), row) for row in np.eye(len(KNOTS))], axis=1)
-        mass = mass / mass.mean()
-        difference = hats * (two - one)[:, None]
-        unit = np.average((two - one) ** 2, weights=mass) + 1e-9
-        gram = difference.T @ (mass[:, None] * difference) + unit * np.eye(len(KNOTS))
-        share = np.linalg.solve(gram, unit * 0.5 - difference.T @ (mass * one))
-        near = hats * mass[:, None]
-        overall = np.average(two**2, weights=mass)
-        variance = (near.T @ two**2 + overall) / (near.sum(axis=0) + 1.0)
-        return {"share": np.clip(share, 0.0, 1.0), "sigma": np.sqrt(variance)}
+            first, spread = epochs.predict_dist(made.own)
+            second = _heeded(curve.predict(made.beside), first, spread)
+            rrc, errors = made.feature("is_rrc"), (first - y[rows], second - y[rows])
+            columns.append(np.stack([rrc, _log_epochs(made), *errors, weight[rows]]))
+        table = np.concatenate(columns, axis=1)
+        kinds = [_share_and_sigma(*table[1:, (table[0] > 0) == rrc]) for rrc in (False, True)]
+        return {"share": np.stack([one for one, _ in kinds]), "sigma": np.stack([one for _, one in kinds])}
 
     def _adopt(
         self, circular: list[Circular], inception: list[TypedInception], table: dict[str, npt.NDArray[Any]]
@@ -133,13 +129,14 @@ class CircularInception(Regressor):
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         X = cast(PairedSequences, X)
-        at = _log_epochs(X)
-        share, sigma = (np.interp(at, np.log(KNOTS), self.arrays_[name]) for name in ("share", "sigma"))
-        parts = [(*part.predict_dist(X.own), (1.0 - share) / len(self.circular_)) for part in self.circular_]
-        parts += [(part.predict(X.beside), sigma, share / len(self.inception_)) for part in self.inception_]
-        mean = sum(mass * centre for centre, _, mass in parts)
-        variance = sum(mass * (own**2 + (centre - mean) ** 2) for centre, own, mass in parts)
-        return np.asarray(mean), np.sqrt(np.asarray(variance))
+        share, sigma = (_interpolated(X, self.arrays_[name]) for name in ("share", "sigma"))
+        means, sigmas = zip(*(part.predict_dist(X.own) for part in self.circular_), strict=True)
+        (first, apart), (own, _) = averaged(means), averaged([one**2 for one in sigmas])
+        curves = [part.predict(X.beside) for part in self.inception_]
+        second, unlike = averaged([_heeded(one, first, np.sqrt(apart + own)) for one in curves])
+        mean = (1.0 - share) * first + share * second
+        within = (1.0 - share) * (apart + own) + share * (unlike + sigma**2)
+        return mean, np.sqrt(within + share * (1.0 - share) * (first - second) ** 2)
 
     def adopt(self, arrays: dict[str, npt.NDArray[Any]], notes: dict[str, Any]) -> CircularInception:
         """Take arrays and notes of another fit as the fitted state."""
@@ -150,8 +147,8 @@ class CircularInception(Regressor):
                 own = {name.removeprefix(begin): array for name, array in arrays.items() if name.startswith(begin)}
                 part.adopt(own, notes["parts"][begin[:-1]])
         table = {name: arrays[name] for name in ("share", "sigma")}
-        if any(values.shape != KNOTS.shape for values in table.values()):
-            raise BadInput(f"share and sigma must have shape {KNOTS.shape}.")
+        if any(values.shape != (2, len(KNOTS)) for values in table.values()):
+            raise BadInput(f"share and sigma must have shape {(2, len(KNOTS))}.")
         self._adopt(circular, inception, table)
         return self
 
@@ -159,6 +156,46 @@ class CircularInception(Regressor):
 def _log_epochs(X: Sequences) -> FloatArray:
     """Log of the number of epochs, (N,)."""
     return np.asarray(np.log(np.maximum(X.feature("n_epochs"), 1.0)))
+
+
+def _interpolated(X: Sequences, table: FloatArray) -> FloatArray:
+    """Values for stars, (N,), of a table for RRab and RRc at :data:`KNOTS`, (2, K)."""
+    rrab, rrc = (np.interp(_log_epochs(X), np.log(KNOTS), row) for row in table)
+    return np.where(X.feature("is_rrc") > 0, rrc, rrab)
+
+
+def _share_and_sigma(
+    log_epochs: FloatArray, one: FloatArray, two: FloatArray, mass: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The share of the second at :data:`KNOTS` that makes the error of the mean smallest, and its own rms error there.
+
+    Parameters
+    ----------
+    log_epochs : (N,)
+    one, two : (N,) errors of the two [dex]
+    mass : (N,) weights
+
+    Squares are those of errors relative to a star's own, so that no wild star rules; where none speaks, the share is
+    drawn towards a half.
+    """
+    if not len(one):
+        return np.full(len(KNOTS), 0.5), np.ones(len(KNOTS))
+    hats = np.stack([np.interp(log_epochs, np.log(KNOTS), row) for row in np.eye(len(KNOTS))], axis=1)
+    mass = mass / mass.mean()
+    typical = np.median(one**2 + two**2) + 1e-9
+    relative = mass / (one**2 + two**2 + typical)
+    difference = hats * (two - one)[:, None]
+    gram = difference.T @ (relative[:, None] * difference) + np.eye(len(KNOTS))
+    share = np.linalg.solve(gram, 0.5 - difference.T @ (relative * one))
+    near = hats * mass[:, None]
+    variance = (near.T @ two**2 + np.average(two**2, weights=mass)) / (near.sum(axis=0) + 1.0)
+    return np.clip(share, 0.0, 1.0), np.sqrt(variance)
+
+
+def _heeded(answer: FloatArray, mean: FloatArray, sigma: FloatArray) -> FloatArray:
+    """The answer (N,), drawn to the mean the more the farther it is, and the mean itself beyond :data:`_REACH`."""
+    trust = np.square(np.maximum(1.0 - np.square((answer - mean) / (_REACH * sigma)), 0.0))
+    return np.asarray(mean + trust * (answer - mean))
 
 
 def _usable(X: Sequences) -> tuple[PairedSequences, IntArray]:
