@@ -63,7 +63,7 @@ _RELATION_TEXTS = {
         "The label of a star is the relation on period, phi31 and A2 of the very curve that the model sees: the "
         "figures above tell how well the model reads the curve, not how accurate [Fe/H] is. RRc labels come from the "
         "relation, too; no spectroscopy stands behind them. Periods are partly from a periodogram of the same epochs. "
-        "That InceptionTime reads well-observed curves best, and so is part of the model, was seen on stars of this set "
+        "That InceptionTime reads well-observed curves best, and so is in the model, was seen on stars of this set "
         "(docs/laboratory.md); its size was bounded by that of the package, and its share is fitted within each member."
     ),
     "Citation": (

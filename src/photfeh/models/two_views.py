@@ -161,7 +161,7 @@ def _log_epochs(X: Sequences) -> FloatArray:
 def _interpolated(X: Sequences, table: FloatArray) -> FloatArray:
     """Values for stars, (N,), of a table for RRab and RRc at :data:`KNOTS`, (2, K)."""
     rrab, rrc = (np.interp(_log_epochs(X), np.log(KNOTS), row) for row in table)
-    return np.where(X.feature("is_rrc") > 0, rrc, rrab)
+    return np.asarray(np.where(X.feature("is_rrc") > 0, rrc, rrab))
 
 
 def _share_and_sigma(
