@@ -12,6 +12,7 @@ import photfeh as pf
 from photfeh.core.errors import BadInput, UnknownName
 from photfeh.core.fingerprint import fingerprint
 from photfeh.inference.ensemble import Ensemble
+from photfeh.inference.trained import load_card
 from photfeh.models.registry import create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.measure import measure
@@ -218,7 +219,7 @@ def test_the_share_goes_to_the_better_part(stars):
             return self.error * np.random.default_rng(len(X)).normal(size=len(X))
 
         def predict_dist(self, X):
-            return self.predict(X), np.full(len(X), 1.0)
+            return self.predict(X), np.full(len(X), 10.0)
 
     good = stars[stars.mask.any(axis=1)]
     held = good, np.zeros(len(good)), np.ones(len(good))
@@ -226,7 +227,17 @@ def test_the_share_goes_to_the_better_part(stars):
     assert (model._table(Said(0.5), Said(0.0), held)["share"][:, :5] > 0.8).all()
     table = model._table(Said(0.0), Said(0.5), held)
     assert (table["share"][:, :5] < 0.2).all()
-    assert table["sigma"] == pytest.approx(np.full((2, 6), 0.5), abs=0.12)
+    assert table["sigma"] == pytest.approx(np.full((2, 6), 0.5), abs=0.2)
+
+
+def test_an_inceptiontime_gone_astray_does_not_count(fitted):
+    model, X = fitted
+    circular = np.mean([part.predict(X.own) for part in model.circular_], axis=0)
+    other = create_model("circular-inception", **QUICK).adopt(model.arrays_, model.notes_)
+    other.inception_[0].predict = lambda X: np.full(len(X), 50.0)
+    mean, sigma = other.predict_dist(X)
+    np.testing.assert_allclose(mean, circular, rtol=1e-12)
+    assert (sigma < 5.0).all()
 
 
 def test_a_table_of_another_shape_is_refused(fitted):
@@ -242,7 +253,7 @@ def test_train_load_and_predict_with_two_views(dataset, tmp_path):
     loaded = Ensemble.load(tmp_path / "model")
     assert loaded.representation == PAIR
     assert loaded.fingerprint() == made.fingerprint()
-    assert "`raw+spline`" in pf.load_card(tmp_path / "model") if hasattr(pf, "load_card") else True
+    assert "`raw+spline`" in load_card(tmp_path / "model")
     survey = simulate(12, seed=3)
     table = pf.predict(survey.curves, survey.stars, model=tmp_path / "model", scale="labels")
     assert table["feh"].notna().mean() > 0.8
