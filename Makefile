@@ -16,7 +16,7 @@ export OMP_NUM_THREADS ?= 2
 
 .PHONY: install demo test test-slow test-light test-oldest test-gpu coverage fuzz lint lint-workflows format docs \
 	docs-blocks dist test-wheel smoke notes release-notes release-check real-data shipped spectroscopy laboratory founding tuning pretrained distilled \
-	experiments bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-survey bench-minutes clean
+	experiments bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-survey bench-minutes fewer-epochs clean
 
 install: $(STAMP)
 
@@ -140,6 +140,10 @@ release-check: $(RELEASE)
 real-data: pretrained
 	$(BIN)/python benchmarks/into_docs.py docs/results.md tables benchmarks/real_data.py
 	$(BIN)/python benchmarks/into_docs.py docs/results.md spectroscopy benchmarks/spectroscopy.py
+	$(BIN)/python benchmarks/into_docs.py docs/results.md epochs benchmarks/bench_epochs.py
+
+# How the error of the relation's model grows when epochs are taken away: a table of docs/results.md; a minute
+fewer-epochs: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/results.md epochs benchmarks/bench_epochs.py
 
 # The shipped RRab model beside the published network, out of fold: a table of docs/results.md; a minute

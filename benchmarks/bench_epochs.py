@@ -4,7 +4,8 @@
 
 Stars with more than 50 epochs and a label error from the curve below 0.1 dex keep their label, made from all epochs,
 and lose epochs; period and type stay. Each is predicted by the one member of `gaia-dr3-relation` that was trained
-without it.
+without it; beside stands the rmse of its parts alone: the three circular networks, which were the whole model before,
+and the InceptionTime.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import pandas as pd
 
 from photfeh.core.lightcurves import LightCurves
 from photfeh.inference.ensemble import Ensemble
+from photfeh.models.two_views import CircularInception
 from photfeh.readers import read_lightcurves
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.measure import measure
-from photfeh.samples.sequences import build_sequences
+from photfeh.samples.sequences import PairedSequences, build_sequences
 from photfeh.validation.metrics import score
 from photfeh.validation.splits import make_splits
 
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     options = parser.parse_args()
-    dataset = Dataset.open(options.runs / "gaia-dr3-pretraining")
+    dataset = Dataset.open(options.runs / "gaia-pretraining")
     ensemble = Ensemble.load(options.runs / "gaia-dr3-relation-model")
     stars = dataset.stars.iloc[dataset.sample].reset_index(drop=True)
     fold = np.empty(len(stars), int)
@@ -44,15 +46,23 @@ def main() -> None:
     curves = read_lightcurves(options.data / "gaia-dr3" / "epoch_photometry.parquet")
     curves = curves.reindex(stars["source_id"].to_numpy())
     known = stars[["source_id", "period", "type"]]
-    print("| type | epochs | stars | rmse | mae | robust_sd | bias |\n|---|---|---|---|---|---|---|")
+    print("| type | epochs | stars | rmse | mae | robust_sd | bias | circular alone | InceptionTime alone |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for level in (*LEVELS, None):
         measured = measure(curves if level is None else thinned(curves, level), known)
         X = build_sequences(measured, ensemble.representation)
-        made = np.full(len(stars), np.nan)
+        made = np.full((3, len(stars)), np.nan)
         for number, member in enumerate(ensemble.members):
-            made[fold == number] = member.predict(X[fold == number])
+            made[:, fold == number] = said(member, X[fold == number])
         for kind in ("RRab", "RRc"):
-            report(stars[stars["type"] == kind], made[stars["type"] == kind], "all" if level is None else str(level))
+            here = (stars["type"] == kind).to_numpy()
+            report(stars[here], made[:, here], "all" if level is None else str(level))
+
+
+def said(member: CircularInception, X: PairedSequences) -> np.ndarray:
+    """What one member says, and what its circular networks and its InceptionTime say alone, (3, N)."""
+    alone = [part.predict(X.own) for part in member.circular_]
+    return np.stack([member.predict(X), np.mean(alone, axis=0), member.inception_[0].predict(X.beside)])
 
 
 def thinned(curves: LightCurves, level: int) -> LightCurves:
@@ -65,9 +75,10 @@ def thinned(curves: LightCurves, level: int) -> LightCurves:
 
 
 def report(stars: pd.DataFrame, made: np.ndarray, level: str) -> None:
-    values = score(stars["feh"], made)
-    cells = " | ".join(f"{values[name]:.3f}" for name in ("rmse", "mae", "robust_sd", "bias"))
-    print(f"| {stars['type'].iloc[0]} | {level} | {values['n']} | {cells} |", flush=True)
+    values, *parts = (score(stars["feh"], one) for one in made)
+    cells = [values[name] for name in ("rmse", "mae", "robust_sd", "bias")] + [part["rmse"] for part in parts]
+    row = " | ".join(f"{cell:.3f}" for cell in cells)
+    print(f"| {stars['type'].iloc[0]} | {level} | {values['n']} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

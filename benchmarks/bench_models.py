@@ -88,7 +88,9 @@ def simulated(n: int, runs: Path) -> tuple[dict[str, Sequences], np.ndarray]:
         dataset = prepare(survey.curves, survey.stars, folder, labels="column", cuts="none", truth="simulation")
     X = dataset.sequences("spline", dataset.sample)
     rows = dataset.sample[X.mask.any(axis=1) & np.isfinite(X.shape_features()).all(axis=1)][:n]
-    return {kind: dataset.sequences(kind, rows) for kind in REPRESENTATIONS}, dataset.stars["feh"].to_numpy()[rows]
+    return {kind: dataset.sequences(kind, rows) for kind in (*REPRESENTATIONS, "raw+spline")}, dataset.stars[
+        "feh"
+    ].to_numpy()[rows]
 
 
 def bench(name: str, samples: dict[str, Sequences], y: np.ndarray, options: argparse.Namespace) -> Row:

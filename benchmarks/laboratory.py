@@ -37,7 +37,7 @@ from photfeh.validation.run import Run
 from real_data import markdown, opened
 
 ENSEMBLES = ("circular-ensemble", "blend")
-SINGLE = tuple(name for name in MODELS if name not in ENSEMBLES)
+SINGLE = tuple(name for name in MODELS if name not in (*ENSEMBLES, "circular-inception"))
 NETWORKS = tuple(name for name in SINGLE if issubclass(MODELS[name].model_class(), Network))
 MIXED = {"precision": "mixed"}  # products of wide convolutions in bfloat16
 TRAINING: dict[str, dict[str, Any]] = {"fcn": MIXED, "resnet": MIXED, "inceptiontime": MIXED}

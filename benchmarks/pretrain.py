@@ -62,7 +62,9 @@ _RELATION_TEXTS = {
     "Limits": (
         "The label of a star is the relation on period, phi31 and A2 of the very curve that the model sees: the "
         "figures above tell how well the model reads the curve, not how accurate [Fe/H] is. RRc labels come from the "
-        "relation, too; no spectroscopy stands behind them. Periods are partly from a periodogram of the same epochs."
+        "relation, too; no spectroscopy stands behind them. Periods are partly from a periodogram of the same epochs. "
+        "That InceptionTime reads well-observed curves best, and so is in the model, was seen on stars of this set "
+        "(docs/laboratory.md); its size was bounded by that of the package, and its share is fitted within each member."
     ),
     "Citation": (
         "Relations: Muraveva+ 2025 (MNRAS, arXiv 2407.05815). Photometry: ESA/Gaia/DPAC, Gaia DR3 (Clementini+ 2023, "
@@ -113,8 +115,10 @@ RECIPES = (
     ),
     Recipe(
         name="gaia-dr3-relation", epochs="gaia-dr3/epoch_photometry.parquet", stars="gaia-dr3/stars.parquet",
-        prepare=_GAIA, dataset="gaia-pretraining",
-        train={"model": "circular-ensemble", "scale": "muraveva-2025", **_UNIFORM}, texts=_RELATION_TEXTS,
+        prepare=_GAIA | {"n_points": {"raw": 264, "spline": 64}}, dataset="gaia-pretraining",
+        train={
+            "model": "circular-inception", "scale": "muraveva-2025", **_UNIFORM, "representation": "raw+spline",
+        }, texts=_RELATION_TEXTS,
     ),
     Recipe(
         name="gru", epochs=_DEKANY, stars=_DEKANY, prepare=_I_BAND, dataset="dekany-pretraining",
@@ -173,7 +177,7 @@ def ship(recipe: Recipe, ensemble: Ensemble, trained: Path) -> Path:
     target = PRETRAINED / recipe.name
     for member in ensemble.members:
         for name, array in member.arrays_.items():
-            if "module." in name:
+            if "module." in name and array.dtype.kind == "f":
                 member.arrays_[name] = array.astype(np.float16)
     shutil.rmtree(target, ignore_errors=True)
     ensemble.save(target)

@@ -33,10 +33,12 @@ PUBLISHED_SCATTER = 0.21
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("PHOTFEH_DATA", "../shared/data"))
-    data = parser.parse_args().data
+    parser.add_argument("--models", default=",".join(recipe.name for recipe in (*RECIPES, STUDENT)))
+    options = parser.parse_args()
+    data = options.data
     for recipe in (*RECIPES, STUDENT):
         folder = PRETRAINED / recipe.name
-        if not folder.is_dir():
+        if not folder.is_dir() or recipe.name not in options.models.split(","):
             continue
         ensemble = Ensemble.load(folder)
         maps = [way for kind in ensemble.types for way in ways(ensemble, kind, data)]

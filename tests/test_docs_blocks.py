@@ -25,6 +25,7 @@ from photfeh.models.registry import MODELS
 from photfeh.readers import write_lightcurves
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (blocks.ROOT / "Makefile").read_text(), re.M))
+FEW = {"epochs": 2, "inception_epochs": 1, "n_networks": 1, "n_mixtures": 1}
 RUN = [page for page in blocks.PAGES if page.name not in blocks.EXECUTED_AT_BUILD and blocks.blocks(page)]
 
 
@@ -134,7 +135,7 @@ def quick(monkeypatch):
     """Two epochs for every network, small ensembles; one process, because another would not know."""
     for name, entry in MODELS.items():
         known = entry.model_class().parameter_names()
-        few = {key: value for key, value in {"epochs": 2, "n_networks": 1, "n_mixtures": 1}.items() if key in known}
+        few = {key: value for key, value in FEW.items() if key in known}
         if name == "circular-ensemble":
             few.pop("n_mixtures")
         monkeypatch.setitem(MODELS, name, dataclasses.replace(entry, defaults={**entry.defaults, **few}))

@@ -6,8 +6,10 @@ The stars are drawn here: curves of known harmonics, labels a formula of period 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -30,9 +32,11 @@ from photfeh.samples.measure import measure
 from photfeh.samples.sequences import (
     FEATURES,
     REPRESENTATIONS,
+    PairedSequences,
     Representation,
     Sequences,
     build_sequences,
+    paired,
     shape_features,
 )
 from photfeh.simulation.survey import simulate
@@ -51,9 +55,11 @@ QUICK = {
     "extreme-deconvolution": {"n_components": 4, "n_members": 2},
     "blend": {"n_networks": 1, "epochs": 16, "n_components": 4, "n_mixtures": 2},
     "circular-ensemble": {"n_networks": 2, "epochs": 12},
+    "circular-inception": {"n_networks": 1, "epochs": 12, "inception_epochs": 8, "depth": 3, "filters": 4},
 }
 """Small budgets, the one place for them: ``NETWORK`` for every network, then per entry."""
 
+KINDS = (*REPRESENTATIONS, "raw+spline")
 N_POINTS, N_TRAIN = 48, 240
 TRAINED = [name for name in MODELS if MODELS[name].model_class().kind != "formula"]
 NETWORKS = [name for name in MODELS if issubclass(MODELS[name].model_class(), Network)]
@@ -62,6 +68,9 @@ NETWORKS = [name for name in MODELS if issubclass(MODELS[name].model_class(), Ne
 @lru_cache
 def sample(kind: str = "spline", n: int = 360) -> tuple[Sequences, np.ndarray]:
     """Curves of six harmonics and [Fe/H] = -0.37 - 5.55 P + 0.94 phi31 (the formula of Muraveva+ 2025)."""
+    if "+" in kind:
+        (own, y), (beside, _) = (sample(one, n) for one in kind.split("+"))
+        return paired(own, beside), y
     rng = np.random.default_rng(3)
     period, phi31 = rng.uniform(0.45, 0.75, n), rng.uniform(1.2, 2.8, n)
     k = np.arange(1, 7)
@@ -124,12 +133,12 @@ def fitted(name: str) -> Regressor:
 
 
 def changed(X: Sequences, *, values=None, mask=None, features=None) -> Sequences:
-    return Sequences(
-        X.values if values is None else np.asarray(values, np.float32),
-        X.mask if mask is None else mask,
-        X.features if features is None else features,
-        X.source_id,
-        X.representation,
+    """Of a pair the first alone is changed."""
+    return replace(
+        X,
+        values=X.values if values is None else np.asarray(values, np.float32),
+        mask=X.mask if mask is None else mask,
+        features=X.features if features is None else features,
     )
 
 
@@ -148,8 +157,8 @@ def test_a_star_is_predicted_the_same_to_the_last_bit_in_any_company(name):
     """Alone, in batches of any size, in any order, beside longer curves, and with any number of threads."""
     kinds = MODELS[name].model_class().representations
     model = fitted(name)
-    X = next(sample(kind)[0] for kind in ("raw", "spline") if kind in kinds)[:150]
-    if X.representation.kind != stars_for(name)[0].representation.kind:
+    X = next(sample(kind)[0] for kind in ("raw", "spline", "raw+spline") if kind in kinds)[:150]
+    if X.representation.name != stars_for(name)[0].representation.name:
         model = brief(name).fit(X[:60], sample("raw")[1][:60])
     assert_same_in_any_company(model.predict_dist, X)
 
@@ -192,13 +201,15 @@ def test_saved_and_loaded_models_predict_the_same(name, tmp_path):
 ELSEWHERE = """
 import sys, numpy as np, torch
 from photfeh.models.registry import MODELS
-from photfeh.samples.sequences import Representation, Sequences
+from photfeh.samples.sequences import Representation, Sequences, paired
 torch.set_num_threads(1)
 found = {}
 for name in sys.argv[1:]:
-    stars = np.load(f"{name}/stars.npz")
-    settings = Representation(kind=str(stars["kind"]), n_points=48)
-    X = Sequences(*(stars[key] for key in ("values", "mask", "features", "source_id")), settings)
+    stars, views = np.load(f"{name}/stars.npz"), []
+    for kind in str(stars["name"]).split("+"):
+        arrays = (stars[f"{kind} {key}"] for key in ("values", "mask", "features", "source_id"))
+        views.append(Sequences(*arrays, Representation(kind=kind, n_points=48)))
+    X = paired(*views) if len(views) == 2 else views[0]
     found[name] = MODELS[name].model_class()().restore(name).predict(X)
 np.savez("found.npz", **found)
 """
@@ -210,8 +221,10 @@ def test_every_saved_model_predicts_in_another_process_without_the_training_data
         X = stars_for(name)[0][N_TRAIN : N_TRAIN + 20]
         fitted(name).save(tmp_path / name)
         expected[name] = fitted(name).predict(X)
-        stars = {key: getattr(X, key) for key in ("values", "mask", "features", "source_id")}
-        np.savez(tmp_path / name / "stars.npz", kind=X.representation.kind, **stars)
+        views = (X.own, X.beside) if isinstance(X, PairedSequences) else (X,)
+        keys = ("values", "mask", "features", "source_id")
+        stars = {f"{view.representation.kind} {key}": getattr(view, key) for view in views for key in keys}
+        np.savez(tmp_path / name / "stars.npz", name=X.representation.name, **stars)
     subprocess.run([sys.executable, "-c", ELSEWHERE, *MODELS], cwd=tmp_path, check=True)
     with np.load(tmp_path / "found.npz") as found:
         for name in MODELS:
@@ -274,13 +287,13 @@ def test_the_period_matters(name):
     assert np.median(np.abs(difference)) > 1e-3
 
 
-@pytest.mark.parametrize("kind", REPRESENTATIONS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_representation_is_read_or_refused(name, kind):
     X, y = sample(kind)
     X, y, model = X[:70], y[:70], brief(name)
     if kind not in model.representations:
-        with pytest.raises(BadInput, match=f"cannot read the representation '{kind}'; prepare one of"):
+        with pytest.raises(BadInput, match=re.escape(f"cannot read the representation '{kind}'; prepare one of")):
             model.fit(X, y)
         other, labels = stars_for(name)
         with pytest.raises(BadInput, match="cannot read the representation"):

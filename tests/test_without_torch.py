@@ -65,7 +65,7 @@ def test_the_command_line_says_what_is_missing_in_one_line(tmp_path):
     assert "pip install 'photfeh[torch]'" in done.stderr
     done = run(code, tmp_path, "models", "list")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"gaia-dr3-relation +the model class Blend needs torch", done.stdout), done.stdout
+    assert re.search(r"gaia-dr3-relation +the model class CircularInception needs torch", done.stdout), done.stdout
 
 
 def test_only_optional_packages_are_excused():

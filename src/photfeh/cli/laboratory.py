@@ -23,7 +23,9 @@ def validate(
     models: Annotated[
         str, typer.Option(help="Names separated by commas, or all (that can read these representations).")
     ] = "ridge-fourier,svr,gru",
-    representations: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
+    representations: Annotated[
+        str, typer.Option(help="Among those of the data set; two for one model: raw+spline.")
+    ] = "spline",
     folds: Annotated[str, typer.Option(help="Number of folds, or a column that holds given folds.")] = "5",
     repeats: Annotated[int, typer.Option(help="Repetitions with other folds.", min=1)] = 1,
     protocol: Annotated[
@@ -127,7 +129,7 @@ def learning_curve(
     dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
     output: Annotated[Path, typer.Option(help="Folder to make.")] = Path("learning-curve"),
     models: Annotated[str, typer.Option(help="Names separated by commas.")] = "ridge-fourier,svr",
-    representation: Annotated[str, typer.Option(help="One of those of the data set.")] = "spline",
+    representation: Annotated[str, typer.Option(help="One of those of the data set, or two: raw+spline.")] = "spline",
     fractions: Annotated[str, typer.Option(help="Parts of the training stars.")] = "0.125,0.25,0.5,1",
     folds: Annotated[int, typer.Option(help="Number of folds.", min=2)] = 5,
     weighting: Weighting = "density",

@@ -21,7 +21,9 @@ def train(
     dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
     output: Output,
     model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
-    representation: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
+    representation: Annotated[
+        str, typer.Option(help="Among those of the data set; two for one model: raw+spline.")
+    ] = "spline",
     folds: Annotated[int, typer.Option(help="Members of the ensemble.", min=2)] = 5,
     weighting: Weighting = "density",
     set_: Set = None,

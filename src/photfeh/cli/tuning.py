@@ -17,7 +17,9 @@ def tune(
     dataset: Annotated[Path, typer.Argument(help="Data-set folder made by prepare.")],
     output: Output,
     model: Annotated[str, typer.Option(help="Name of the model.")] = "gru",
-    representation: Annotated[str, typer.Option(help="Among those of the data set.")] = "spline",
+    representation: Annotated[
+        str, typer.Option(help="Among those of the data set; two for one model: raw+spline.")
+    ] = "spline",
     trials: Annotated[int, typer.Option(help="Number of trials.", min=1)] = 30,
     timeout: Annotated[float | None, typer.Option(help="Minutes after which no further trial is begun.", min=0)] = None,
     space: Annotated[

@@ -46,7 +46,7 @@ def model_card(
             f"- Truth of the labels: {notes['truth']}.",
             f"- Training stars: {notes['n_stars']:,}, [Fe/H] from {low:.2f} to {high:.2f}; {_counts(notes)}.",
             f"- Cuts: {', '.join(notes.get('cuts') or ['none'])}.",
-            f"- Input: light curves in {get_band(ensemble.band)}, representation `{ensemble.representation.kind}`; "
+            f"- Input: light curves in {get_band(ensemble.band)}, representation `{ensemble.representation.name}`; "
             f"weights of the stars: {how['weighting']}.",
             f"- Parameters: {', '.join(f'{key}={value}' for key, value in how['params'].items())}; seed {how['seed']}.",
         ]

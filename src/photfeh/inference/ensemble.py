@@ -203,7 +203,7 @@ class Ensemble:
         members = tuple(model_class().restore(folder / f"member-{i}") for i in range(content["n_members"]))
         made = cls(
             content["model"],
-            Representation(**content["representation"]),
+            Representation.from_dict(content["representation"]),
             members,
             tuple(content["types"]),
             calibration,

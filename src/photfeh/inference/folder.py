@@ -21,7 +21,7 @@ from photfeh.inference.calibration import LEVELS, N_COVARIATES
 from photfeh.inference.scale import ScaleMap
 from photfeh.models.base import UNUSABLE, read_arrays, reason_of
 from photfeh.models.registry import MODELS
-from photfeh.samples.sequences import REPRESENTATIONS, SHAPE_FEATURES, Representation
+from photfeh.samples.sequences import SHAPE_FEATURES, Representation
 
 __all__ = ["CALIBRATION", "check_calibration_arrays", "read_folder", "seal_folder"]
 
@@ -121,10 +121,9 @@ def _check_content(content: Mapping[str, Any]) -> None:
     types = content["types"]
     if not isinstance(types, list) or not types or not all(isinstance(kind, str) and kind for kind in types):
         raise ValueError("types is no list of star types")
-    representation = Representation(**content["representation"])
-    readable = MODELS[content["model"]].model_class().representations
-    if representation.kind not in set(readable) & set(REPRESENTATIONS):
-        raise ValueError(f"{content['model']} cannot read the representation {representation.kind!r}")
+    representation = Representation.from_dict(content["representation"])
+    if representation.name not in MODELS[content["model"]].model_class().representations:
+        raise ValueError(f"{content['model']} cannot read the representation {representation.name!r}")
     _check_range(content["notes"])
     _check_limits(content["limits"])
     for values in content["maps"]:

@@ -214,7 +214,7 @@ def _assemble(
     }
     return Ensemble(
         model,
-        dataset.representations[representation],
+        dataset.representation(representation),
         tuple(members),
         types,
         Calibration.fit(data.sequences, residual, sigma, shrink=shrinking(every, residual)),

@@ -162,7 +162,7 @@ class Regressor(Estimator):
 
     # ------------------------------------------------------------------ checks
     def _readable(self, X: Sequences) -> None:
-        kind = X.representation.kind
+        kind = X.representation.name
         if kind not in self.representations:
             raise BadInput(
                 f"{type(self).__name__} cannot read the representation {kind!r}; "

@@ -224,4 +224,4 @@ class InceptionTime(Network):
             group = Chain(*modules[begin : begin + 3])
             shortcut = ConvolutionBlock(n_out if begin else 2, n_out, 1, relu=False)
             groups.append(Residual(group, shortcut) if len(group) == 3 else group)
-        return PooledModule(Chain(*groups), n_out)
+        return PooledModule(Chain(*groups), n_out, len(self.extra_names))

@@ -21,7 +21,7 @@ from photfeh.models.base import Regressor, Tune
 from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network, seeded
 from photfeh.samples.sequences import Sequences
 
-__all__ = ["CentredNetwork", "Network"]
+__all__ = ["CentredNetwork", "Network", "set_aside"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -90,7 +90,7 @@ class Network(Regressor):
 
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
         if tune is None:
-            X, y, weight, tune = _set_aside(X, y, weight, self.seed)
+            X, y, weight, tune = set_aside(X, y, weight, self.seed)
         self._learn_scales(X, y, weight)
         with seeded(self.seed):
             module = self.build()
@@ -212,7 +212,7 @@ def _mean_and_spread(values: FloatArray, weight: FloatArray) -> FloatArray:
     return np.array([mean, max(math.sqrt(float(np.average((values - mean) ** 2, weights=weight))), 1e-6)])
 
 
-def _set_aside(X: Sequences, y: FloatArray, weight: FloatArray, seed: int) -> tuple[Any, Any, Any, Tune]:
+def set_aside(X: Sequences, y: FloatArray, weight: FloatArray, seed: int) -> tuple[Any, Any, Any, Tune]:
     """Split off a seventh of the stars for early stopping, evenly over the labels."""
     order = np.argsort(y, kind="stable")
     rng = np.random.default_rng(seed)

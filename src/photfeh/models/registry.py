@@ -111,6 +111,9 @@ MODELS: dict[str, Entry] = {
         "blend", "Blend", "mean of three circular networks", "Lakshminarayanan+ 2017", {"n_mixtures": 0}
     ),
     "blend": Entry("blend", "Blend", "mean of circular networks and extreme deconvolution", "photfeh"),
+    "circular-inception": Entry(
+        "two_views", "CircularInception", "circular networks on epochs, InceptionTime on the smoothed curve", "photfeh"
+    ),
 }  # fmt: skip
 """Every model by name."""
 

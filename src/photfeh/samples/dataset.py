@@ -36,7 +36,7 @@ from photfeh.core.files import (
 from photfeh.core.fingerprint import fingerprint
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.samples.arrays import allocate, read_array
-from photfeh.samples.sequences import FEATURES, Representation, Sequences
+from photfeh.samples.sequences import FEATURES, PairedRepresentation, Representation, Sequences, paired
 
 __all__ = ["Dataset", "DatasetWriter"]
 
@@ -88,13 +88,17 @@ class Dataset:
         return {name: Representation(**settings) for name, settings in self.notes["representations"].items()}
 
     def representation(self, name: str) -> Representation:
-        """Settings of one stored representation.
+        """Settings of one stored representation, or of two of them joined by ``+``, such as ``raw+spline``.
 
         Raises
         ------
         UnknownName
             if it was not prepared.
         """
+        own, joined, beside = name.partition("+")
+        if joined:
+            settings = self.representation(own).to_dict()
+            return PairedRepresentation(**settings, beside=self.representation(beside))
         if name not in self.representations:
             raise UnknownName("representation", name, self.representations)
         return self.representations[name]
@@ -115,7 +119,7 @@ class Dataset:
         return str(self.notes["truth"])
 
     def sequences(self, name: str = "spline", rows: IntArray | None = None) -> Sequences:
-        """One representation, of all stars or of the given rows.
+        """One representation, or two joined by ``+``, of all stars or of the given rows.
 
         Raises
         ------
@@ -127,6 +131,8 @@ class Dataset:
             if an array is absent or is not of this data set; names the file.
         """
         representation = self.representation(name)
+        if isinstance(representation, PairedRepresentation):
+            return paired(*(self.sequences(one, rows) for one in name.split("+")))
         if {**(read_json(self.folder / "dataset.json") or {}), "sha256": None} != {**self.notes, "sha256": None}:
             raise BadInput(f"{self.folder} was prepared again since it was opened; open it again.")
         here, steps = self.folder / "sequences" / name, (len(self), representation.n_points)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -19,9 +21,12 @@ __all__ = [
     "FEATURES",
     "REPRESENTATIONS",
     "SHAPE_FEATURES",
+    "PairedRepresentation",
+    "PairedSequences",
     "Representation",
     "Sequences",
     "build_sequences",
+    "paired",
     "plain_star",
     "shape_features",
 ]
@@ -87,13 +92,54 @@ class Representation:
         if not isinstance(self.n_points, int) or not 8 <= self.n_points <= _MOST_POINTS:
             raise BadInput(f"n_points must be from 8 to {_MOST_POINTS:,}, found {self.n_points}.")
 
+    @property
+    def name(self) -> str:
+        """What models, runs and folders call it."""
+        return self.kind
+
     def to_dict(self) -> dict[str, Any]:
         """Plain settings for JSON."""
         return asdict(self)
 
+    @staticmethod
+    def from_dict(settings: Mapping[str, Any]) -> Representation:
+        """The inverse of :meth:`to_dict`, also of a pair."""
+        if "beside" not in settings:
+            return Representation(**settings)
+        return PairedRepresentation(**{**settings, "beside": Representation(**settings["beside"])})
+
 
 REPRESENTATIONS = ("raw", "raw-spline", "spline")
 """The three data sets of the founding document."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedRepresentation(Representation):
+    """A representation, its settings as they are, and another one ``beside`` it, for models that look at both.
+
+    Its name is made of the two, such as ``raw+spline``.
+    """
+
+    beside: Representation
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.beside, PairedRepresentation):
+            raise BadInput("a representation has one other beside it, not two.")
+        require_same_band(
+            self.beside.band, self.band, what="the curves beside are", needs="the representation is for",
+            remedy="Pair representations of one band.",
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """The two names, joined by ``+``."""
+        return f"{self.kind}+{self.beside.kind}"
+
+    @property
+    def own(self) -> Representation:
+        """The first of the two alone."""
+        return Representation(**{item.name: getattr(self, item.name) for item in fields(Representation)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +203,46 @@ class Sequences:
         return np.asarray(self.features[:, : len(SHAPE_FEATURES)])
 
 
+@dataclass(frozen=True, eq=False)
+class PairedSequences(Sequences):
+    """N stars in one representation, with the same stars ``beside`` in another.
+
+    Everything a :class:`Sequences` has is that of the first; a star without a valid step beside has none at all.
+
+    Raises
+    ------
+    BadInput
+        if the two are not of the same stars in the same order, or not what ``representation`` says.
+    """
+
+    beside: Sequences = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settings = self.representation
+        if not isinstance(settings, PairedRepresentation) or settings.beside != self.beside.representation:
+            raise BadInput("PairedSequences: the representation is not that of the two sequences.")
+        if not np.array_equal(self.source_id, self.beside.source_id):
+            raise BadInput("PairedSequences: the sequences beside are of other stars.")
+        object.__setattr__(self, "mask", frozen(self.mask & (self.beside.lengths > 0)[:, None]))
+
+    def __getitem__(self, key: Any) -> PairedSequences:
+        """A subset of both by mask, indices or slice, in that order."""
+        return paired(self.own[key], self.beside[key])
+
+    @cached_property
+    def own(self) -> Sequences:
+        """The first of the two alone."""
+        settings = cast(PairedRepresentation, self.representation).own
+        return Sequences(self.values, self.mask, self.features, self.source_id, settings)
+
+
+def paired(own: Sequences, beside: Sequences) -> PairedSequences:
+    """Two sequences of the same stars as one."""
+    settings = PairedRepresentation(**vars(own.representation), beside=beside.representation)
+    return PairedSequences(own.values, own.mask, own.features, own.source_id, settings, beside=beside)
+
+
 def build_sequences(measured: Measurement, representation: Representation, *, any_band: bool = False) -> Sequences:
     """Sequences of the measured stars, row by row; a star that cannot be represented has no valid step.
 
@@ -165,6 +251,9 @@ def build_sequences(measured: Measurement, representation: Representation, *, an
     BandMismatch
         if the curves are in another band than the representation, unless ``any_band``.
     """
+    if isinstance(representation, PairedRepresentation):
+        both = (representation.own, representation.beside)
+        return paired(*(build_sequences(measured, one, any_band=any_band) for one in both))
     curves = measured.curves
     if not any_band:
         require_same_band(
@@ -191,6 +280,8 @@ def build_sequences(measured: Measurement, representation: Representation, *, an
 
 def plain_star(representation: Representation) -> Sequences:
     """One RRab without noise, period 0.55 d, in closed form: to try out whether a model can predict at all."""
+    if isinstance(representation, PairedRepresentation):
+        return paired(plain_star(representation.own), plain_star(representation.beside))
     n = representation.n_points
     phase = np.arange(n) / n
     mag = 0.3 * np.cos(2 * np.pi * phase) + 0.12 * np.cos(4 * np.pi * phase + 2.4)
