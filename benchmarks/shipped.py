@@ -71,7 +71,7 @@ def out_of_fold(recipe: Recipe, data: Path, runs: Path) -> tuple[pd.DataFrame, p
         runs / f"shipped-{recipe.name}", data / recipe.epochs, label_table(recipe, data),
         exclude=spectroscopic_ids(data), representations=("raw", "spline"), **recipe.prepare,
     )  # fmt: skip
-    known = Labelled.of(dataset, ensemble.representation.kind)
+    known = Labelled.of(dataset, ensemble.representation.name)
     mean, sigma, fold = (np.full(len(known.feh), np.nan) for _ in range(3))
     for member, split in zip(ensemble.members, known.splits(len(ensemble.members), 0), strict=True):
         mean[split.score], sigma[split.score] = member.predict_dist(known.sequences[split.score])
