@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,19 +90,18 @@ def test_ctrl_c_ends_with_130_and_the_hint_and_the_call_goes_on(call, dataset: D
     assert len(Run.open(run).timings) == 6
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
-def test_processes_started_deaf_do_not_hear_ctrl_c_but_their_starter_does():
-    """An interrupt that comes while they are started is heard as soon as they are."""
-    children = []
-
-    def begin() -> None:
-        with deaf():
-            children.append(subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], **PIPES))
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        begin()
-    (child,) = children
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows hands no signals down")
+def test_processes_started_deaf_do_not_hear_ctrl_c_and_their_starter_does_again():
+    """A plain one, those of joblib, and those of multiprocessing, whose tracker of resources unblocks signals."""
+    before = signal.getsignal(signal.SIGINT)
+    with deaf():
+        child = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], **PIPES)
+        spawned = multiprocessing.get_context("spawn").Pool(1)
+        heard = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(signal.getsignal)(signal.SIGINT) for _ in "ab")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert heard == [signal.SIG_IGN] * 2
+    with spawned:
+        assert spawned.apply(signal.getsignal, (signal.SIGINT,)) == signal.SIG_IGN
     assert child.stdout.readline() == "\n"
     child.send_signal(signal.SIGINT)
     out, err = child.communicate("\n", timeout=PATIENCE)

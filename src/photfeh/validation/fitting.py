@@ -18,7 +18,7 @@ import pandas as pd
 from photfeh.core.cache import Key, Parts
 from photfeh.core.errors import BadInput, PhotfehError
 from photfeh.core.fingerprint import fingerprint
-from photfeh.core.interrupts import deaf
+from photfeh.core.interrupts import deaf, ignore_interrupts
 from photfeh.core.types import BoolArray, FloatArray, IntArray
 from photfeh.models.base import Regressor
 from photfeh.models.registry import MODELS, create_model
@@ -251,7 +251,11 @@ def _in_process(folder: str, task: Task, parent: int) -> Part:
 
 @lru_cache(maxsize=1)
 def _leave_with(parent: int) -> None:
-    """End this process when its parent is gone: a run that was killed must not go on writing behind its successor."""
+    """End this process when its parent is gone: a run that was killed must not go on writing behind its successor.
+
+    Until then it goes on: Ctrl-C is for the parent.
+    """
+    ignore_interrupts()
 
     def watch() -> None:
         while os.getppid() == parent:
