@@ -24,6 +24,7 @@ from label_tables import fundamental_i_band, low_resolution, overtone_i_band, sp
 from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.training import train
+from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
 
 HERE = Path(__file__).parents[1]
@@ -154,19 +155,20 @@ def main() -> None:
 
 def make(recipe: Recipe, data: Path, runs: Path) -> Ensemble:
     """Prepare the data set and train (or finish) the ensemble."""
-    dataset = prepare(
-        data / recipe.epochs, label_table(recipe, data), runs / recipe.dataset, exclude=spectroscopic_ids(data),
-        representations=("raw", "spline"), overwrite=True, **recipe.prepare,
-    )  # fmt: skip
+    dataset = dataset_of(recipe, data, runs / recipe.dataset)
     print(dataset.cut_flow.to_string(index=False), flush=True)
     return train(
         dataset, runs / f"{recipe.name}-model", **recipe.train, progress=lambda *what: print(*what, flush=True)
     )
 
 
-def label_table(recipe: Recipe, data: Path) -> pd.DataFrame | Path:
-    """The stars of a recipe with their labels: a table, or the file that holds it."""
-    return recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
+def dataset_of(recipe: Recipe, data: Path, folder: Path) -> Dataset:
+    """The stars of a recipe with their labels, prepared anew; none that has high-resolution spectroscopy."""
+    stars = recipe.stars(data) if callable(recipe.stars) else data / recipe.stars
+    return prepare(
+        data / recipe.epochs, stars, folder, exclude=spectroscopic_ids(data), representations=("raw", "spline"),
+        overwrite=True, **recipe.prepare,
+    )  # fmt: skip
 
 
 def ship(recipe: Recipe, ensemble: Ensemble, trained: Path) -> Path:

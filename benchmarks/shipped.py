@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from label_tables import spectroscopic_ids
 from photfeh.inference.calibration import cross_coverage
 from photfeh.inference.ensemble import Ensemble
 from photfeh.validation.fitting import Labelled
 from photfeh.validation.metrics import score
 from photfeh.validation.pairs import beside_external
-from pretrain import PRETRAINED, RECIPES, Recipe, label_table
-from real_data import markdown, opened
+from pretrain import PRETRAINED, RECIPES, Recipe, dataset_of
+from real_data import markdown
 
 PUBLISHED = "feh_dekany_grebel_2022"
 DEFAULT = "dekany-i-band"
@@ -67,10 +66,7 @@ def beside_published(scored: pd.DataFrame, table: Path) -> pd.DataFrame:
 def out_of_fold(recipe: Recipe, data: Path, runs: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predictions as a table of scores, and the coverage of their intervals."""
     ensemble = Ensemble.load(PRETRAINED / recipe.name)
-    dataset = opened(
-        runs / f"shipped-{recipe.name}", data / recipe.epochs, label_table(recipe, data),
-        exclude=spectroscopic_ids(data), representations=("raw", "spline"), **recipe.prepare,
-    )  # fmt: skip
+    dataset = dataset_of(recipe, data, runs / f"shipped-{recipe.name}")
     known = Labelled.of(dataset, ensemble.representation.name)
     mean, sigma, fold = (np.full(len(known.feh), np.nan) for _ in range(3))
     for member, split in zip(ensemble.members, known.splits(len(ensemble.members), 0), strict=True):
