@@ -146,7 +146,7 @@ def parameters(name: str, options: argparse.Namespace) -> dict[str, Any]:
         # the grid of the SVR is of no use on 529 inputs of 5,000 stars: a day would go on it alone
         return SEQUENCE | ({"C": 8.0, "gamma": 0.3} if name == "svr" else {})
     found: dict[str, Any] = {"device": options.device}
-    if name in ("fcn", "resnet", "inceptiontime") or options.device != "cpu":
+    if options.device != "cpu":
         found["precision"] = "mixed"
     return found if options.budget else found | {"epochs": EPOCHS[name]}
 

@@ -3,7 +3,7 @@
     make laboratory          (needs the sets of docs/data.md under $PHOTFEH_DATA; resumable, runs/ keeps everything)
 
 Every network is trained until its tune error stops falling (``--budget auto``); ``--budget quick`` or a number of
-epochs takes a folder of its own. Smoothed curves have 64 steps, wide convolutions run in bfloat16, two fits side by
+epochs takes a folder of its own. Smoothed curves have 64 steps, all networks run in float32, two fits side by
 side. Nested: stop and choose on the tune part. Paper: stop on the scored fold, and train on the tune part, too. Equal:
 the paper protocol with as many training stars as the nested one. Ensembles of networks are run where they are meant to
 be, on the epochs as observed.
@@ -39,8 +39,6 @@ from real_data import markdown, opened
 ENSEMBLES = ("circular-ensemble", "blend")
 SINGLE = tuple(name for name in MODELS if name not in (*ENSEMBLES, "circular-inception"))
 NETWORKS = tuple(name for name in SINGLE if issubclass(MODELS[name].model_class(), Network))
-MIXED = {"precision": "mixed"}  # products of wide convolutions in bfloat16
-TRAINING: dict[str, dict[str, Any]] = {"fcn": MIXED, "resnet": MIXED, "inceptiontime": MIXED}
 POINTS = {"raw": 264, "raw-spline": 64, "spline": 64}
 NESTED_SHARE = 7 / 8  # of the stars outside the scored fold; the others are the tune part
 PUBLISHED = "feh_dekany_grebel_2022"
@@ -121,7 +119,7 @@ def fit(one: StarSet, dataset: Dataset, step: str, options: argparse.Namespace) 
             pf.validate(
                 dataset, runs_of(one, step, options) / f"{name}-{kind}", models=[name], representations=[kind], folds=5,
                 weighting="uniform", protocol="paper" if step in ("paper", "equal") else "nested",
-                train_fraction=NESTED_SHARE if step == "equal" else 1.0, params={name: TRAINING.get(name, {})},
+                train_fraction=NESTED_SHARE if step == "equal" else 1.0,
                 budget=options.budget, repeats=options.repeats, jobs=options.jobs, progress=report,
             )  # fmt: skip
 
