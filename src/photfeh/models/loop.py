@@ -169,7 +169,9 @@ def fit_network(
         raise BadInput(f"training needs stars to train and to tune on, found {len(train)} and {len(tune)}.")
     train, tune = train.to(config.device), tune.to(config.device)
     module.to(config.device)
-    optimiser = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(
+        module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
     generator = torch.Generator().manual_seed(config.seed)
     result, best, prepared = FitResult(), _snapshot(module), dict[int, Tensor]()
     with seeded(config.seed + 1):

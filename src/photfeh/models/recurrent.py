@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from photfeh.models.dropout import Dropout
 from photfeh.models.kernels import fused
 from photfeh.models.network import Network
 
@@ -59,7 +60,7 @@ class RecurrentModule(nn.Module):
         for i, n_out in enumerate(units):
             sequence = i < len(units) - 1
             self.recurrent.append(Recurrent(cell, n_in, n_out, bidirectional=bidirectional, sequence=sequence))
-            self.dropout.append(nn.Dropout(dropout[i]))
+            self.dropout.append(Dropout(dropout[i]))
             n_in = n_out * (2 if bidirectional else 1)
         self.dense = nn.Linear(n_in, 1)
 
@@ -71,13 +72,11 @@ class RecurrentModule(nn.Module):
 
     def penalty(self) -> Tensor:
         """Kernel L2 plus recurrent L1, as in the founding recipe."""
-        total = torch.zeros((), device=self.dense.weight.device)
-        for name, weight in self.recurrent.named_parameters():
-            if "weight_ih" in name:
-                total = total + self.kernel_l2 * (weight**2).sum()
-            elif "weight_hh" in name:
-                total = total + self.recurrent_l1 * weight.abs().sum()
-        return total
+        weights = [
+            direction for recurrent in self.recurrent for direction in cast(Recurrent, recurrent).layer.all_weights
+        ]
+        kernel, state = (torch.cat([direction[i].flatten() for direction in weights]) for i in (0, 1))
+        return self.kernel_l2 * kernel.square().sum() + self.recurrent_l1 * state.abs().sum()
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

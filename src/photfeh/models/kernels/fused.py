@@ -100,7 +100,7 @@ def _run(module: GRU | LSTM, x: Tensor, lengths: Tensor | None) -> tuple[Tensor,
     if torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in weights)):
         output, last = _Layer.apply(lstm, lengths, x, *weights)  # type: ignore[no-untyped-call]
         return output, last
-    return _forward(lstm, lengths, x, weights, keep=False)[:2]
+    return _forward(lstm, lengths, x, _gather(weights, lstm), keep=False)[:2]
 
 
 def _check(module: GRU | LSTM, x: Tensor, lengths: Tensor | None) -> Tensor | None:
@@ -170,8 +170,9 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, lstm: bool, lengths: Tensor | None, x: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        output, last, saved = _forward(lstm, lengths, x, weights, keep=True)
-        ctx.lstm = lstm
+        gathered = _gather(weights, lstm)
+        output, last, saved = _forward(lstm, lengths, x, gathered, keep=True)
+        ctx.lstm, ctx.gathered = lstm, gathered
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(lengths, x, output, torch.from_numpy(saved), *weights)
         return output, last
@@ -180,25 +181,24 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise BadInput("the fused layers have no derivatives of gradients: run the model within use_fused(False).")
-        lengths, x, output, saved, *weights = ctx.saved_tensors
+        lengths, x, output, saved, *_ = ctx.saved_tensors  # which says it if a weight was changed meanwhile
         wants_x = ctx.needs_input_grad[2]
-        grads = _backward(ctx.lstm, lengths, x, weights, output, saved.numpy(), grad_output, grad_last, wants_x)
+        grads = _backward(ctx.lstm, lengths, x, ctx.gathered, output, saved.numpy(), grad_output, grad_last, wants_x)
         return (None, None, *grads)
 
 
 def _forward(
-    lstm: bool, lengths: Tensor | None, x: Tensor, weights: Any, *, keep: bool
+    lstm: bool, lengths: Tensor | None, x: Tensor, gathered: tuple[Array, Array, Array], *, keep: bool
 ) -> tuple[Tensor, Tensor, Array]:
     """Output (N, T, D H), final state (D, N, H) and what the backward pass needs."""
-    (n, steps, _), (w_x, w_h, bias) = x.shape, _gather(weights, lstm)
+    (n, steps, _), (w_x, w_h, bias) = x.shape, gathered
     inputs = _flat(x)
-    directions, units = bias.shape[0], w_h.shape[2]
+    directions, units = len(bias), w_h.shape[2]
     out = _empty((n, steps * directions * units), inputs.dtype)
     last = np.empty((directions, n, units), inputs.dtype)
     ends = _ends(lengths, n, steps, inputs.dtype)
     blocks, rows = len(ends) // LANES, (5 if lstm else 4) * units + ROWS
     saved = _empty((blocks if keep else 0, directions, steps, rows, LANES), inputs.dtype)
-    bias = np.pad(bias, [(0, 0), (0, ROWS)])
     if lstm:
         tiles = [_tiles(w_x), _tiles(w_h)]
     else:  # tiles must not reach over a border between rows of the input, of both and of the state
@@ -215,7 +215,7 @@ def _backward(
     lstm: bool,
     lengths: Tensor | None,
     x: Tensor,
-    weights: list[Tensor],
+    gathered: tuple[Array, Array, Array],
     output: Tensor,
     saved: Array,
     grad_output: Tensor | None,
@@ -223,7 +223,7 @@ def _backward(
     wants_x: bool,
 ) -> list[Tensor | None]:
     """Gradients of x (None unless wanted) and of the weights."""
-    (n, steps, _), (w_x, w_h, _) = x.shape, _gather(weights, lstm)
+    (n, steps, _), (w_x, w_h, _) = x.shape, gathered
     inputs, out = _flat(x), _flat(output)
     (directions, _, units), blocks, dtype = w_h.shape, len(saved), inputs.dtype
     grad_out = out[:0] if grad_output is None else _flat(grad_output)
@@ -248,19 +248,20 @@ def _backward(
 
 
 def _gather(weights: Any, lstm: bool) -> tuple[Array, Array, Array]:
-    """Weights (D, rows, C), (D, rows, H) and bias (D, 4 H) in the order of the kernels, from torch's list of weights.
+    """Weights (D, rows, C), (D, rows, H), bias (D, 4 H + ROWS) in the order of the kernels, from torch's list of them.
 
     torch orders the gates of a GRU (r, z, n); the kernels order input rows (n, r, z), rows of the state (r, z, q).
     """
     arrays = [weight.detach().numpy() for weight in weights]
-    w_x, w_h, b_x, b_h = (np.stack(arrays[i::4]) for i in range(4))
-    if lstm:
-        return w_x, w_h, b_x + b_h
+    w_x, w_h, b_x, b_h = (np.array(arrays[i::4]) for i in range(4))
     units = w_h.shape[2]
-    bias = np.zeros((len(b_h), 4 * units), b_h.dtype)
-    bias[:, : 3 * units] = np.roll(b_x, units, axis=1)
-    bias[:, units:] += b_h
-    return np.roll(w_x, units, axis=1), w_h, bias
+    bias = np.zeros((len(b_h), 4 * units + ROWS), b_h.dtype)
+    if lstm:
+        bias[:, : 4 * units] = b_x + b_h
+        return w_x, w_h, bias
+    bias[:, : 3 * units] = _turned(b_x, units)
+    bias[:, units : 4 * units] += b_h
+    return _turned(w_x, units), w_h, bias
 
 
 def _scatter(grad_x: Array, grad_h: Array, grad_b: Array, lstm: bool) -> list[Tensor]:
@@ -269,13 +270,14 @@ def _scatter(grad_x: Array, grad_h: Array, grad_b: Array, lstm: bool) -> list[Te
         parts = [grad_x, grad_h, grad_b, grad_b]
     else:
         units = grad_h.shape[2]
-        parts = [
-            np.roll(grad_x, -units, axis=1),
-            grad_h,
-            np.roll(grad_b[:, : 3 * units], -units, axis=1),
-            grad_b[:, units:],
-        ]
+        back = -units
+        parts = [_turned(grad_x, back), grad_h, _turned(grad_b[:, : 3 * units], back), grad_b[:, units:]]
     return [torch.from_numpy(np.array(part[d])) for d in range(len(grad_b)) for part in parts]
+
+
+def _turned(array: Array, rows: int) -> Array:
+    """The last ``rows`` rows of each direction first; np.roll, which takes longer than a step of a small layer."""
+    return np.concatenate([array[:, -rows:], array[:, :-rows]], axis=1)
 
 
 def _flat(tensor: Tensor) -> Array:
