@@ -26,7 +26,7 @@ import pandas as pd
 
 import photfeh as pf
 from bench_recurrent import processor
-from laboratory import by_model
+from laboratory import by_model, finished_in
 from photfeh.core.errors import BadFile
 from photfeh.core.lightcurves import LightCurves
 from photfeh.models.network import Network
@@ -121,22 +121,23 @@ def founding_stars(folder: Path, n_stars: int) -> Dataset:
 
 
 def fit(dataset: Dataset, folder: Path, protocol: Any, options: argparse.Namespace) -> None:
-    """All models on all data sets under one protocol."""
+    """A run for each model on each data set under one protocol."""
 
     def report(what: str, done: int, total: int) -> None:
         print(f"{protocol}: {done}/{total} {what}", file=sys.stderr, flush=True)
 
-    names = options.models.split(",")
     budget = int(options.budget) if options.budget and options.budget.isdigit() else options.budget
-    pf.validate(
-        dataset, folder / run_name(protocol, options), models=names,
-        representations=options.representations.split(","), folds=5, protocol=protocol, weighting=options.weighting,
-        params={name: parameters(name, options) for name in names}, budget=budget, jobs=options.jobs, progress=report,
-    )  # fmt: skip
+    for kind in options.representations.split(","):
+        for name in options.models.split(","):
+            pf.validate(
+                dataset, folder / run_name(protocol, options) / f"{name}-{kind}", models=[name],
+                representations=[kind], folds=5, protocol=protocol, weighting=options.weighting,
+                params={name: parameters(name, options)}, budget=budget, jobs=options.jobs, progress=report,
+            )  # fmt: skip
 
 
 def run_name(protocol: str, options: argparse.Namespace) -> str:
-    """One folder for each way to train."""
+    """One folder of runs for each way to train."""
     return "-".join([protocol, options.weighting, *([options.budget] if options.budget else [])])
 
 
@@ -153,20 +154,26 @@ def parameters(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def tables(dataset: Dataset, folder: Path, options: argparse.Namespace) -> None:
     """Print what the finished runs say, the published columns beside."""
-    runs = [folder / run_name(protocol, options) for protocol in options.protocols.split(",")]
-    (found,) = pf.compare(runs, datasets=[dataset])
+    runs = {protocol: finished_in(folder / run_name(protocol, options)) for protocol in options.protocols.split(",")}
+    (found,) = pf.compare([run for several in runs.values() for run in several], datasets=[dataset])
     length = f"budget {options.budget}" if options.budget else "epochs sized for two cores, not converged"
     print(f"\n{found.n_stars} simulated RRab, {found.n_folds} folds, weights `{options.weighting}`, {length}.")
     for protocol, founding in ((found.protocol, found.founding), ("paper", found.founding_paper)):
         for kind, table in founding.items():
-            shown = beside_published(by_model(table), kind)
-            print(f"\n`{kind}`, protocol {protocol}:\n\n{markdown(shown)}")
+            both = beside_published(by_model(table), kind)
+            for part, prefix in (("validation", ""), ("training", "training ")):
+                columns = [f"{whose}{prefix}{metric}" for whose in ("", "published ") for metric in METRICS]
+                shown = both[["rank", "model", *(name for name in columns if name in both)]]
+                shown = shown.rename(columns=lambda name, prefix=prefix: name.replace(prefix, "") if prefix else name)
+                print(f"\n`{kind}`, protocol {protocol}, {part}:\n\n{markdown(shown)}")
             ranked = [name for name in table.loc["rank"].dropna().index.get_level_values(0)]
             print(f"\nCLASSIFICA: {', '.join(ranked)}; published: {CLASSIFICA[kind]}.")
     failed = ", ".join(sorted({f"{row.model} on {row.representation}" for row in found.failures.itertuples()}))
     print(f"\nFits that failed or diverged: {failed or 'none'}.")
-    hours = {path.name: Run.open(path).timings["fit_seconds"].sum() / 3600 for path in runs}
-    print("\nProcess hours of the fits: " + ", ".join(f"{name} {value:.2f}" for name, value in hours.items()))
+    seconds = {
+        name: sum(Run.open(run).timings["fit_seconds"].sum() for run in several) for name, several in runs.items()
+    }
+    print("\nProcess hours of the fits: " + ", ".join(f"{name} {value / 3600:.2f}" for name, value in seconds.items()))
     print(f"{processor()}, {os.cpu_count()} threads, {options.jobs} fits side by side; photfeh {pf.__version__}")
     write_comparison([found], folder / "report")
 

@@ -134,7 +134,12 @@ def runs_of(one: StarSet, step: str, options: argparse.Namespace) -> Path:
 
 
 def finished_runs(one: StarSet, step: str, options: argparse.Namespace) -> list[Path]:
-    return sorted(path.parent for path in runs_of(one, step, options).glob("*/out_of_fold.parquet"))
+    return finished_in(runs_of(one, step, options))
+
+
+def finished_in(folder: Path) -> list[Path]:
+    """Runs within a folder that came to their end."""
+    return sorted(path.parent for path in folder.glob("*/out_of_fold.parquet"))
 
 
 def tables(one: StarSet, dataset: Dataset, options: argparse.Namespace) -> Comparison | None:
