@@ -141,7 +141,7 @@ def normal_equations(basis: FloatArray, weight: FloatArray, y: FloatArray, gram:
             gram[j, i] = gram[i, j]
 
 
-@kernel()
+@kernel(inline="always")
 def _lower_median(residual: FloatArray) -> float:
     """Median of the absolute values, of an even number the lower one of the middle two."""
     n = len(residual)
