@@ -16,7 +16,7 @@ export OMP_NUM_THREADS ?= 2
 
 .PHONY: install demo test test-slow test-light test-oldest test-gpu coverage fuzz lint lint-workflows format docs \
 	docs-blocks dist test-wheel smoke notes release-notes release-check real-data shipped spectroscopy laboratory founding tuning pretrained distilled \
-	experiments bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-survey bench-minutes fewer-epochs clean
+	experiments bench-signal bench-recurrent bench-models bench-recipe bench-predict bench-start bench-survey bench-minutes fewer-epochs clean
 
 install: $(STAMP)
 
@@ -213,6 +213,10 @@ bench-minutes: $(STAMP)
 # Stars a second of every trained model
 bench-predict: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/benchmarks/predict.md predict benchmarks/bench_predict.py $(ARGS)
+
+# One star: the first prediction of all, with nothing compiled, and the next
+bench-start: $(STAMP)
+	$(BIN)/python benchmarks/into_docs.py docs/install.md start benchmarks/bench_start.py $(ARGS)
 
 # A survey of Gaia's size from disk to disk, by stages, and the founding way on a sample (needs Python 3.11 or older)
 bench-survey: $(STAMP)

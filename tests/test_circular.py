@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
+import numba
 import numpy as np
 import pytest
 import torch
 
 from photfeh.core.errors import BadInput
-from photfeh.models import circular, loop
-from photfeh.models.circular import Circular, RidgeCurve, _ridge_curves
+from photfeh.core.threads import limited
+from photfeh.models import circular, circular_module, loop
+from photfeh.models.circular import Circular, _ridge_curves
+from photfeh.models.circular_module import RidgeCurve
+from photfeh.models.kernels.lanes import LANES, gelu, load, store
 from photfeh.models.loop import Batch, FitConfig, predict_network
 from photfeh.models.registry import create_model
 from test_models import sample
@@ -115,11 +121,62 @@ def test_curves_are_made_once_for_many_networks_and_give_what_the_module_gives(m
     assert len(calls) == 1
     for network, output in zip(networks, outputs, strict=True):
         direct = predict_network(network.module_, network._batch(few))
-        assert torch.allclose(output, direct, atol=2e-4)  # magnitudes are rounded to float32 in other units
-        assert torch.equal(output, network._output(few))
+        assert np.allclose(output, direct, atol=2e-4)  # magnitudes are rounded to float32 in other units
+        assert np.array_equal(output, network._output(few))
     alone = X[:50]
-    assert torch.equal(networks[0]._output(alone), outputs[0])
+    assert np.array_equal(networks[0]._output(alone), outputs[0])
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"channels": (8,), "kernel": 5, "hidden": 3, "n_grid": 17}, {"channels": (5, 33, 2, 11), "kernel": 3},
+     {"channels": (9, 40), "kernel": 4, "n_grid": 31, "n_harmonics": 3}, {"channels": (8, 8), "kernel": 1, "n_grid": 5},
+     {"channels": (20, 20), "kernel": 9, "hidden": 70, "n_grid": 8}],
+)  # fmt: skip
+def test_the_kernel_says_what_the_module_says(params):
+    network, (X, y) = Circular(**params), sample("raw", n=60)
+    network._learn_scales(X, y, np.ones(len(y)))
+    torch.manual_seed(4)
+    network._take(network.build())
+    assert network.shapes() == {name: tuple(value.shape) for name, value in network.module_.state_dict().items()}
+    curves = torch.tensor(_ridge_curves(X, network.n_harmonics, network.n_grid))
+    curves[:, 3] -= np.log(network._scales["input"][1, 0])
+    with torch.no_grad():
+        expected = network.module_.read(curves, torch.tensor(network._extra(X))).numpy()
+    np.testing.assert_allclose(network._output(X), expected, rtol=0, atol=1e-6)
+    half = {name: value.astype(np.float16) if "module" in name else value for name, value in network.arrays_.items()}
+    other = Circular(**params).adopt(half, {"sigma": 1.0})
+    with torch.no_grad():
+        rounded = other.module_.read(curves, torch.tensor(network._extra(X))).numpy()
+    np.testing.assert_allclose(other._output(X), rounded, rtol=0, atol=1e-6)
+
+
+def test_a_star_is_the_same_alone_in_any_order_and_with_any_number_of_threads():
+    X, y = sample("raw", n=100)
+    network = Circular(channels=(48, 20))
+    network._learn_scales(X, y, np.ones(len(y)))
+    network._take(network.build())
+    expected, order = network._output(X), np.random.default_rng(0).permutation(len(X))
+    assert np.array_equal(network._output(X[order]), expected[order])
+    for star in (0, 57, 99):
+        assert np.array_equal(network._output(X[[star]])[0], expected[star])
+    for threads in (1, 2, 3):
+        with limited(threads):
+            assert np.array_equal(network._output(X), expected)
+
+
+def test_gelu_is_that_of_the_error_function():
+    @numba.njit
+    def fill(x, out):
+        for i in range(0, len(x), LANES):
+            store(out, (i,), gelu(load(x, (i,))))
+
+    x = np.concatenate([np.linspace(-12.0, 12.0, 1 << 15), [0.0, -0.0, 1e30, -1e30] * 64]).astype(np.float32)
+    found = np.empty_like(x)
+    fill(x, found)
+    expected = np.array([v * 0.5 * (1.0 + math.erf(v / math.sqrt(2.0))) for v in x.tolist()])
+    assert np.all(np.abs(found - expected) < 4e-7 * np.maximum(np.abs(x), 1.0))
 
 
 def test_the_kernel_draws_the_curves_of_the_module():
@@ -128,7 +185,7 @@ def test_the_kernel_draws_the_curves_of_the_module():
     found = _ridge_curves(X, 6, 64)
     phase = torch.tensor((X.values[..., 1] / X.feature("period")[:, None]).astype(np.float32))
     expected = RidgeCurve(6, 64)(phase, torch.tensor(X.values[..., 0]), torch.tensor(X.mask))
-    torch.testing.assert_close(found, expected, rtol=0.0, atol=2e-6)
+    torch.testing.assert_close(torch.tensor(found), expected, rtol=0.0, atol=2e-6)
 
 
 def test_a_student_says_what_its_teacher_says_of_new_stars_sigma_too():
@@ -149,7 +206,7 @@ def test_a_curve_may_begin_anywhere_in_the_training_of_a_student():
     batch = Batch(curves, torch.full((2,), 8), torch.zeros(2, 2), torch.zeros(2), torch.ones(2))
     begins = set()
     for seed in range(20):
-        rolled = circular._rolled(batch, torch.Generator().manual_seed(seed)).values
+        rolled = circular_module.rolled(batch, torch.Generator().manual_seed(seed)).values
         shift = int(rolled[0, 0, 0] / 5)
         begins.add(shift)
         assert torch.equal(rolled[0], curves[0].roll(-shift, dims=0))

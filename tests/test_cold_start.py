@@ -39,6 +39,7 @@ print(dict(compiled), used, sorted(sys.modules), sep="\\n")
 KERNELS = {
     "photfeh.core.kernels._fill_products",
     "photfeh.models.deconvolution._inform",
+    "photfeh.models.kernels.circular._read",
     "photfeh.models.kernels.mixtures._fill_posterior",
     "photfeh.models.kernels.ridge_curve._draw",
     "photfeh.models.kernels.ridge_curve._waves",
@@ -70,12 +71,12 @@ def predicted(folder, **environment):
     return compiled, used, loaded
 
 
-def test_one_star_calls_few_kernels_each_of_one_kind_and_loads_no_scikit_learn(tmp_path):
+def test_one_star_calls_few_kernels_each_of_one_kind_and_loads_neither_torch_nor_scikit_learn(tmp_path):
     compiled, used, loaded = predicted(tmp_path)
     assert used.keys() >= KERNELS
     assert used.keys() - compiled.keys() <= KERNELS  # what these kernels call is named only where it is compiled
     assert set(used.values()) == {1}, used
-    assert not {"sklearn", "scipy.stats", "scipy.optimize", "matplotlib", "optuna", "lsdb"} & set(loaded)
+    assert not {"torch", "sklearn", "scipy.stats", "scipy.optimize", "matplotlib", "optuna", "lsdb"} & set(loaded)
 
 
 @pytest.mark.slow
@@ -99,6 +100,7 @@ def test_what_is_compiled_ahead_is_what_the_models_of_a_prediction_call(tmp_path
     assert used.keys() >= KERNELS
     assert not [name for name in compiled if name.startswith(("photfeh.models.", "photfeh.core.kernels."))]
     assert "photfeh.signal._fourier_kernels.fit_all" in compiled
+    assert "photfeh.signal._fourier_kernels.ridge_all" not in compiled
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pandas as pd
 
 __all__ = ["NUMERICS", "Fingerprinted", "fingerprint"]
 
-NUMERICS = 2
+NUMERICS = 3
 """Part of every fingerprint. Raise it when measurement, representations or models give other numbers than before:
 everything that an older version left unfinished or cached is then made again."""
 

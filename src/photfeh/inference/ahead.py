@@ -11,13 +11,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from photfeh.core.interrupts import deaf
 from photfeh.core.kernels import nothing_compiled
 from photfeh.core.threads import number_of_threads
 from photfeh.inference.trained import list_trained, load
 from photfeh.samples.sequences import plain_star
+from photfeh.signal.fourier import regularised_harmonics
 
 __all__ = ["compiled_beside"]
+
+_POINTS = 20
 
 
 @contextmanager
@@ -43,9 +48,20 @@ def compiled_beside(model: str | None) -> Iterator[None]:
 
 
 def main() -> None:
-    """Predict a star of no survey, as every part of the model does it."""
+    """Let measuring and every part of a model do their work on a star of no survey.
+
+    First what measuring calls last; then the parts of the model in reverse, so that the first process, should it come
+    to them, begins with another.
+    """
+    phase = np.arange(_POINTS) / _POINTS
+    regularised_harmonics(
+        np.array([0, _POINTS]), phase, np.cos(2.0 * np.pi * phase), np.ones(_POINTS), np.array([0.01])
+    )
     for ensemble in load(sys.argv[1] if len(sys.argv) > 1 else None).ensembles.values():
-        ensemble.predict_interval(plain_star(ensemble.representation))
+        star = plain_star(ensemble.representation)
+        for part in reversed(getattr(ensemble.members[0], "parts_", ())):
+            part.predict_dist(star)
+        ensemble.predict_interval(star)
 
 
 if __name__ == "__main__":

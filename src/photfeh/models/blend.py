@@ -45,6 +45,11 @@ class Blend(Regressor):
         mixtures = ExtremeDeconvolution(n_components=self.n_components, n_members=self.n_mixtures, seed=self.seed)
         return [mixtures, *networks]
 
+    def check(self) -> None:
+        """Whether the networks can be built, and what trains them is installed."""
+        for part in self._parts():
+            part.check()
+
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
         self._adopt([part.fit(X, y, weight) for part in self._parts()])
 

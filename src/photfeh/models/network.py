@@ -1,4 +1,7 @@
-"""Any torch module as a model: scaling of inputs and targets, the fit by the common loop, saving."""
+"""Any torch module as a model: scaling of inputs and targets, the fit by the common loop, saving.
+
+torch is loaded where it is used: a network that predicts by a kernel of its own does without.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,23 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from photfeh.core.errors import BadInput
 from photfeh.core.fingerprint import fingerprint
-from photfeh.core.types import FloatArray
+from photfeh.core.packages import needing
+from photfeh.core.types import Float32Array, FloatArray
 from photfeh.models.base import Regressor, Tune
-from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network, predict_network, seeded
 from photfeh.samples.sequences import Sequences
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from photfeh.models.loop import Batch, FitConfig
 
 __all__ = ["CentredNetwork", "Network", "set_aside"]
 
@@ -57,12 +64,21 @@ class Network(Regressor):
         ------
         BadInput
             if not; names what is wrong.
+        MissingPackage
+            if torch is not installed, without which nothing can be trained.
         """
-        self.fit_config()
+        with needing(f"training {type(self).__name__}"):
+            self.fit_config()
         self._without_weights()
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every array of the module."""
+        return {name: tuple(value.shape) for name, value in self._without_weights().state_dict().items()}
 
     def _without_weights(self) -> nn.Module:
         """The module with shapes but without memory."""
+        import torch
+
         try:
             with torch.device("meta"):
                 return self.build()
@@ -79,6 +95,8 @@ class Network(Regressor):
 
     def fit_config(self) -> FitConfig:
         """The settings of the loop, gathered from this model's parameters."""
+        from photfeh.models.loop import FitConfig
+
         own = self.get_params(deep=False)
         return FitConfig(**{item.name: own[item.name] for item in fields(FitConfig) if item.name in own})
 
@@ -89,12 +107,14 @@ class Network(Regressor):
         self._checkpoint, self._on_epoch = checkpoint, on_epoch
 
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
+        with needing(f"training {type(self).__name__}"):
+            from photfeh.models.loop import fit_network, seeded
         if tune is None:
             X, y, weight, tune = set_aside(X, y, weight, self.seed)
         self._learn_scales(X, y, weight)
         with seeded(self.seed):
             module = self.build()
-        result: FitResult = fit_network(
+        result = fit_network(
             module,
             self._batch(X, y, weight),
             self._batch(*tune),
@@ -130,6 +150,10 @@ class Network(Regressor):
         self.notes_ = {}
 
     def _batch(self, X: Sequences, y: FloatArray | None = None, weight: FloatArray | None = None) -> Batch:
+        import torch
+
+        from photfeh.models.loop import Batch
+
         scales = self._scales
         values = (X.values - scales["input"][0].astype(np.float32)) / scales["input"][1].astype(np.float32)
         if self.with_phase:
@@ -138,32 +162,49 @@ class Network(Regressor):
         target = np.zeros(len(X)) if y is None else (y - scales["target"][0]) / scales["target"][1]
         mass = np.ones(len(X)) if weight is None else weight / weight.mean()
         floats = [torch.as_tensor(np.asarray(a, np.float32)) for a in (values, target, mass)]
-        return Batch(floats[0], torch.as_tensor(X.lengths), self._batch_extra(X), *floats[1:])
+        return Batch(floats[0], torch.as_tensor(X.lengths), torch.as_tensor(self._extra(X)), *floats[1:])
 
-    def _batch_extra(self, X: Sequences) -> torch.Tensor:
+    def _extra(self, X: Sequences) -> Float32Array:
         """Standardised extra inputs, (N, E)."""
         extra = np.stack([X.feature(name) for name in self.extra_names], axis=1)
         scaled = (extra - self._scales["extra"][0]) / self._scales["extra"][1]
-        return torch.as_tensor(np.asarray(scaled, np.float32))
+        return np.asarray(scaled, np.float32)
 
     def _raw(self, X: Sequences) -> tuple[FloatArray, FloatArray | None]:
         """Mean and, for networks that give one, sigma in dex."""
-        output = self._output(X).numpy().astype(np.float64)
+        output = self._output(X).astype(np.float64)
         centre, scale = self._scales["target"]
         sigma = scale * np.exp(np.clip(output[:, 1], -5.0, 3.0)) if output.shape[1] == 2 else None
         return centre + scale * output[:, 0], sigma
 
-    def _output(self, X: Sequences) -> torch.Tensor:
+    def _output(self, X: Sequences) -> Float32Array:
         """What the module says, (N, 1) or (N, 2), in standard units."""
-        return predict_network(self.module_, self._batch(X), device=self.device, precision=self.precision)
+        from photfeh.models.loop import predict_network
+
+        said = predict_network(self.module_, self._batch(X), device=self.device, precision=self.precision)
+        return np.asarray(said.numpy())
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:
         mean, sigma = self._raw(X)
         return mean, np.full(len(X), self.notes_["sigma"]) if sigma is None else sigma * self.notes_["sigma"]
 
+    _module = cast("nn.Module | None", None)
+
+    @property
+    def module_(self) -> nn.Module:
+        """The trained module, made of the saved arrays when it is first asked for."""
+        if self._module is None:
+            import torch
+
+            module = self.build()
+            arrays = {name[7:]: value for name, value in self.arrays_.items() if name.startswith("module.")}
+            module.load_state_dict({name: torch.as_tensor(value) for name, value in arrays.items()})
+            self._module = module.eval()
+        return self._module
+
     def _take(self, module: nn.Module) -> None:
         """Adopt a trained module: its weights and the scales are the saved state."""
-        self.module_ = module.cpu().eval()
+        self._module = module.cpu().eval()
         self.arrays_ = {f"module.{name}": value.numpy().copy() for name, value in module.state_dict().items()}
         self.arrays_ |= {f"scale.{name}": value for name, value in self._scales.items()}
 
@@ -172,16 +213,12 @@ class Network(Regressor):
         super().adopt(arrays, notes)
         self._scales = {name[6:]: value for name, value in arrays.items() if name.startswith("scale.")}
         # compared before memory is taken: a damaged file may ask for any size
-        needed = {f"module.{name}": tuple(value.shape) for name, value in self._without_weights().state_dict().items()}
+        needed = {f"module.{name}": shape for name, shape in self.shapes().items()}
         found = {name: value.shape for name, value in arrays.items() if name.startswith("module.")}
         if needed != found:
             wrong = sorted({name for name in needed | found if needed.get(name) != found.get(name)})[0]
             raise BadInput(f"{wrong} has shape {found.get(wrong)}, a {type(self).__name__} has {needed.get(wrong)}.")
-        module = self.build()
-        module.load_state_dict(
-            {name[7:]: torch.as_tensor(value) for name, value in arrays.items() if name.startswith("module.")}
-        )
-        self.module_ = module.eval()
+        self._module = None
         return self
 
 

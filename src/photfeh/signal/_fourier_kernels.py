@@ -98,7 +98,7 @@ def _extremes(coefficients: FloatArray, size: int) -> tuple[float, float]:
     return curve[high] - curve[low], ((low + step) / grid) % 1.0
 
 
-@kernel()
+@kernel(inline="always")
 def _fit_one(
     phase: FloatArray,
     mag: FloatArray,

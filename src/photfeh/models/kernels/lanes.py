@@ -33,8 +33,10 @@ __all__ = [
     "LanesType",
     "exp2m1",
     "flush",
+    "gelu",
     "load",
     "multiply_add",
+    "pick",
     "sigmoid_and_tanh",
     "spread",
     "square_root",
@@ -136,6 +138,18 @@ def store(_: Any, array: Any, index: Any, lanes: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, index, lanes), generate
+
+
+@intrinsic
+def pick(_: Any, array: Any, index: Any) -> Any:
+    """The one number array[index], index a tuple of numbers that are not negative, in every lane."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        address = _pointer(context, builder, signature, args)
+        element = ir.PointerType(context.get_data_type(array.dtype))
+        return _spread(builder, builder.load(builder.bitcast(address, element)))
+
+    return LanesType(array.dtype)(array, index), generate
 
 
 @intrinsic
@@ -314,6 +328,35 @@ def exp2m1(_: Any, y: Any) -> Any:
         return _multiply_add(builder, scale, series, builder.fsub(power, _constant(kind, 1.0)))
 
     return y(y), generate
+
+
+_ERF_ABOVE = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
+              -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
+_ERF_BELOW = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03,
+              -1.42647390514189e-02)  # fmt: skip
+"""erf(z) = z P(z^2) / Q(z^2) for |z| <= 4, highest power first: the rational function of the Eigen library."""
+
+
+@intrinsic
+def gelu(_: Any, x: Any) -> Any:
+    """The product x Phi(x) with the normal distribution function Phi, float32 only: to 4e-7 of |x| or of 1."""
+
+    def generate(_c: Any, builder: ir.IRBuilder, _s: Any, args: Any) -> ir.Value:
+        (value,) = args
+        kind = value.type
+        z = builder.fmul(value, _constant(kind, math.sqrt(0.5)))
+        for bound, order in ((-4.0, "<"), (4.0, ">")):
+            z = builder.select(builder.fcmp_ordered(order, z, _constant(kind, bound)), _constant(kind, bound), z)
+        square = builder.fmul(z, z)
+        above, below = (_constant(kind, series[0]) for series in (_ERF_ABOVE, _ERF_BELOW))
+        for coefficient in _ERF_ABOVE[1:]:
+            above = _multiply_add(builder, above, square, _constant(kind, coefficient))
+        for coefficient in _ERF_BELOW[1:]:
+            below = _multiply_add(builder, below, square, _constant(kind, coefficient))
+        half = builder.fmul(value, _constant(kind, 0.5))
+        return _multiply_add(builder, half, builder.fdiv(builder.fmul(z, above), below), half)
+
+    return x(x), generate
 
 
 # The last two functions share a division, the slowest instruction, between two results. The argument of exp2m1 is cut

@@ -204,7 +204,7 @@ def _fill_posterior(
                 _mix(share, each, spread, lane, m, mean[begin + lane], variance[begin + lane])
 
 
-@kernel()
+@kernel(inline="always")
 def _solve(
     said: FloatArray,
     linear: FloatArray,
@@ -245,7 +245,7 @@ def _solve(
         share[lane] = log_weight - 0.5 * log_determinant + 0.5 * quadratic
 
 
-@kernel()
+@kernel(inline="always")
 def _mix(
     share: FloatArray,
     each: FloatArray,

@@ -1,7 +1,7 @@
 """The loop behind the circular networks' predictions: from the points of one star to its ridge-Fourier curve.
 
-The same as :class:`photfeh.models.circular.RidgeCurve`, which works on batches and is used in training. There the order
-of a sum depends on how many stars and steps are in the batch; here a star is on its own.
+The same as :class:`photfeh.models.circular_module.RidgeCurve`, which works on batches and is used in training. There
+the order of a sum depends on how many stars and steps are in the batch; here a star is on its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from photfeh.core.ranks import rank
 from photfeh.core.types import Float32Array, FloatArray, IntArray
 from photfeh.models.kernels.mixtures import invert
 
-__all__ = ["normal_equations", "ridge_curves"]
+__all__ = ["ROUNDS", "normal_equations", "prior_precision", "ridge_curves"]
+
+ROUNDS = 3
+"""Rounds of reweighting."""
+
+
+def prior_precision(n_harmonics: int, prior: float = 0.7) -> FloatArray:
+    """Of the Gaussian prior on mean and coefficients, (2 K + 1,): standard deviation 30, ``prior`` * k**-1.5."""
+    spread = prior * np.arange(1.0, n_harmonics + 1.0) ** -1.5
+    return np.asarray(np.concatenate([[30.0], np.repeat(spread, 2)]) ** -2.0)
 
 
 def ridge_curves(
@@ -132,7 +141,7 @@ def normal_equations(basis: FloatArray, weight: FloatArray, y: FloatArray, gram:
             gram[j, i] = gram[i, j]
 
 
-@kernel()
+@kernel(inline="always")
 def _lower_median(residual: FloatArray) -> float:
     """Median of the absolute values, of an even number the lower one of the middle two."""
     n = len(residual)
