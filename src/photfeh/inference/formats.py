@@ -237,7 +237,7 @@ def _votable(table: pd.DataFrame, columns: Columns, about: About) -> Any:
     )
     for field in votable.resources[0].tables[0].fields:
         column = columns[field.name]
-        # as it is: of the text "dex" astropy would make a tenth of an "ex", and 7.0.0 writes no unit that CDS does not list
+        # as it is: of the text "dex" astropy would make a tenth of an "ex", and 7.0.0 writes only units that CDS lists
         field.unit = UnrecognizedUnit(column.unit) if column.unit else None
         field.ucd, field.description = column.ucd or None, column.meaning
         if field.datatype in ("char", "unicodeChar"):
