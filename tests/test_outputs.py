@@ -62,7 +62,8 @@ def read_by_others(path: Path) -> Table | pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     if path.suffix == ".csv":
-        return pd.read_csv(path, dtype={"count": "Int64"})
+        # without round_trip pandas may be off by the last bit
+        return pd.read_csv(path, dtype={"count": "Int64"}, float_precision="round_trip")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dex is no unit of FITS and VOTable to astropy
         return Table.read(path, format={".fits": "fits", ".ecsv": "ascii.ecsv"}.get(path.suffix, "votable"))
