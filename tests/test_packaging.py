@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ import pytest
 import release_notes
 
 from blocks import ROOT
+from photfeh.inference.trained import _COMPOSED
 
 FILES = (citation_files.CFF, citation_files.CODEMETA, citation_files.ZENODO, citation_files.RECIPE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -94,6 +96,14 @@ def test_a_wheel_with_tests_data_or_without_weights_is_refused(tmp_path):
             for name in (*good[1:], bad):
                 file.writestr(name, "")
         assert built_wheel.complaints(path) == [f"{bad} does not belong in it", "photfeh/py.typed is missing"]
+
+
+def test_what_must_be_in_a_wheel_and_predict_there_is_what_the_package_has():
+    folder = ROOT / "src" / "photfeh" / "pretrained"
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == built_wheel.PRETRAINED
+    asked = ast.literal_eval(re.search(r"^DEFAULT = (.*)$", built_wheel.SMOKE.read_text(), re.M)[1])
+    types = {name: json.loads((folder / name / "model.json").read_text())["types"] for name in _COMPOSED["default"]}
+    assert asked == {kind: name for name, kinds in types.items() for kind in kinds}
 
 
 def test_torch_is_no_dependency_but_an_extra():
