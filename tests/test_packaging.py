@@ -17,7 +17,7 @@ import citation_files
 import pytest
 import release_notes
 
-from blocks import ROOT
+from blocks import PAGES, ROOT
 from photfeh.inference.trained import _COMPOSED
 
 FILES = (citation_files.CFF, citation_files.CODEMETA, citation_files.ZENODO, citation_files.RECIPE)
@@ -122,6 +122,21 @@ def test_every_step_of_a_workflow_is_a_target_of_make():
     assert len(commands) > 10
     others = [one for one in commands if not (one.startswith("make ") and one.split()[1] in targets)]
     assert [one.split()[:3] for one in others] == [["gh", "release", "create"]]
+
+
+def test_pages_speak_of_the_extras_and_least_releases_of_the_project():
+    extras = PROJECT["optional-dependencies"]
+    install = (ROOT / "docs" / "install.md").read_text()
+    for extra in extras.keys() - {"test", "lint", "docs", "release", "dev"}:
+        assert f"`{extra}`" in install, extra
+    for page in PAGES:
+        named = re.findall(r"photfeh\[([\w,]+)\]", page.read_text())
+        assert {name for names in named for name in names.split(",")} <= extras.keys(), page
+    least = dict(one.split(">=") for one in [*PROJECT["dependencies"], *extras["survey"]])
+    said = f"photfeh alone runs with pandas {least['pandas']} and numpy {least['numpy']}, both with astropy "
+    survey = (ROOT / "docs" / "survey.md").read_text()
+    assert f"lsdb >= {least['lsdb']}, hats, dask" in survey
+    assert said + least["astropy"].removesuffix(".0") in survey
 
 
 @pytest.mark.slow
