@@ -446,7 +446,7 @@ def written(tmp_path_factory):
 def test_founding_tables_are_written_in_four_forms(written):
     (one, _), path = written
     base = path.parent / "run_1" / "founding-spline"
-    again = pd.read_csv(f"{base}.csv", header=[0, 1], index_col=0)
+    again = pd.read_csv(f"{base}.csv", header=[0, 1], index_col=0, float_precision="round_trip")
     np.testing.assert_array_equal(again.to_numpy(), one.founding["spline"].to_numpy())
     latex = Path(f"{base}.tex").read_text()
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
