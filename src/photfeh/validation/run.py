@@ -98,7 +98,7 @@ class Run:
     def tuned(self) -> pd.DataFrame:
         """Parameters that searches inside the folds have chosen, with their cost, a row a fold; may be empty."""
         path = self.folder / "tuned.csv"
-        return pd.read_csv(path, float_precision="round_trip") if path.is_file() else pd.DataFrame()
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
 
     @property
     def caution(self) -> str:
@@ -121,7 +121,7 @@ def _content(path: Path, digests: Any) -> Any:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix == ".csv":
-            return pd.read_csv(path, float_precision="round_trip")  # the bits that were written
+            return pd.read_csv(path)
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
