@@ -56,14 +56,14 @@ test-light:
 	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") and "torch is installed")'
 	$(BIN)/python -m pytest -m "not slow" $(shell $(PYTHON) tools/light_tests.py)
 
-# The oldest release of every direct dependency that pyproject.toml admits; torch as elsewhere, for its size.
-# Warnings are no errors here: old releases meet newer ones of what they depend on
+# The oldest release of every direct dependency that pyproject.toml admits; torch as elsewhere, for its size, and last:
+# what is there already would be kept. Warnings are no errors here: old releases meet newer ones of what they depend on
 test-oldest: VENV := .venv-oldest
 test-oldest:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet uv $(TORCH)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct --override tools/overrides.txt \
-		--editable '.[test]'
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct --editable '.[test]'
+	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pytest -m "not slow" -W default -p no:cacheprovider $(ARGS)
 
 # The training loop on a GPU: mixed precision, and the state of its random numbers

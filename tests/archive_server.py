@@ -124,15 +124,17 @@ def votable(
     columns: dict[str, list[Any]], *, status: str = "OK", truths: tuple[str, ...] = (), binary: bool = False
 ) -> bytes:
     """A VOTable; times refer to a TIMESYS, as in the archive's."""
-    fields = []
+    fields, units = [], {}
     for name, values in columns.items():
         kind, size = _kind(name, next((value for value in values if value is not None), 0.0))
         kind = "boolean" if name in truths else kind
         clock = name == "time" or name.endswith("_time")
-        unit = ' unit="d" ref="time_frame"' if clock else ' unit="mag"' if name.endswith("mag") else ""
-        unit = """ unit="'electron'.s**-1\"""" if name.endswith(("flux", "flux_error")) else unit
-        array = f' arraysize="{size}"' if size else ""
-        fields.append(f'<FIELD name="{name}" datatype="{kind}"{array}{unit}/>')
+        unit = "d" if clock else "mag" if name.endswith("mag") else ""
+        unit = units[name] = "'electron'.s**-1" if name.endswith(("flux", "flux_error")) else unit
+        said = f' arraysize="{size}"' if size else ""
+        said += f' unit="{unit}"' if unit else ""
+        said += ' ref="time_frame"' if clock else ""
+        fields.append(f'<FIELD name="{name}" datatype="{kind}"{said}/>')
     lines = [
         "".join(
             f"<TD>{_cell(bool(value) if name in truths and value is not None else value)}</TD>"
@@ -151,8 +153,11 @@ def votable(
     if not binary:
         return text
     from astropy.io.votable import parse
+    from astropy.units import UnrecognizedUnit
 
     table, out = parse(io.BytesIO(text)), io.BytesIO()
+    for field in table.iter_fields_and_params():  # astropy 7.0.0 writes no electron, later ones in words of their own
+        field.unit = UnrecognizedUnit(units[field.name]) if units.get(field.name) else None
     table.set_all_tables_format("binary2")
     table.to_xml(out)
     return out.getvalue()

@@ -17,6 +17,7 @@ from scipy import stats
 
 import photfeh as pf
 from browser import needs_chromium
+from exact import EXACT
 from photfeh import report
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.report.comparison_page import comparison_text, write_comparison
@@ -446,7 +447,7 @@ def written(tmp_path_factory):
 def test_founding_tables_are_written_in_four_forms(written):
     (one, _), path = written
     base = path.parent / "run_1" / "founding-spline"
-    again = pd.read_csv(f"{base}.csv", header=[0, 1], index_col=0)
+    again = pd.read_csv(f"{base}.csv", header=[0, 1], index_col=0, **EXACT)
     np.testing.assert_array_equal(again.to_numpy(), one.founding["spline"].to_numpy())
     latex = Path(f"{base}.tex").read_text()
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1

@@ -16,6 +16,7 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
 import photfeh as pf
+from exact import EXACT
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.core.flags import DESCRIPTIONS, Flag
 from photfeh.inference.columns import FULL_COLUMNS, PREDICTION_COLUMNS, column_lines
@@ -62,7 +63,7 @@ def read_by_others(path: Path) -> Table | pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     if path.suffix == ".csv":
-        return pd.read_csv(path, dtype={"count": "Int64"})
+        return pd.read_csv(path, dtype={"count": "Int64"}, **EXACT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dex is no unit of FITS and VOTable to astropy
         return Table.read(path, format={".fits": "fits", ".ecsv": "ascii.ecsv"}.get(path.suffix, "votable"))

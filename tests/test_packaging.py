@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -16,7 +17,8 @@ import citation_files
 import pytest
 import release_notes
 
-from blocks import ROOT
+from blocks import PAGES, ROOT
+from photfeh.inference.trained import _COMPOSED
 
 FILES = (citation_files.CFF, citation_files.CODEMETA, citation_files.ZENODO, citation_files.RECIPE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -96,6 +98,14 @@ def test_a_wheel_with_tests_data_or_without_weights_is_refused(tmp_path):
         assert built_wheel.complaints(path) == [f"{bad} does not belong in it", "photfeh/py.typed is missing"]
 
 
+def test_what_must_be_in_a_wheel_and_predict_there_is_what_the_package_has():
+    folder = ROOT / "src" / "photfeh" / "pretrained"
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == built_wheel.PRETRAINED
+    asked = ast.literal_eval(re.search(r"^DEFAULT = (.*)$", built_wheel.SMOKE.read_text(), re.M)[1])
+    types = {name: json.loads((folder / name / "model.json").read_text())["types"] for name in _COMPOSED["default"]}
+    assert asked == {kind: name for name, kinds in types.items() for kind in kinds}
+
+
 def test_torch_is_no_dependency_but_an_extra():
     assert not [name for name in PROJECT["dependencies"] if name.startswith("torch")]
     assert PROJECT["optional-dependencies"]["torch"] == ["torch>=2.6"]
@@ -112,6 +122,21 @@ def test_every_step_of_a_workflow_is_a_target_of_make():
     assert len(commands) > 10
     others = [one for one in commands if not (one.startswith("make ") and one.split()[1] in targets)]
     assert [one.split()[:3] for one in others] == [["gh", "release", "create"]]
+
+
+def test_pages_speak_of_the_extras_and_least_releases_of_the_project():
+    extras = PROJECT["optional-dependencies"]
+    install = (ROOT / "docs" / "install.md").read_text()
+    for extra in extras.keys() - {"test", "lint", "docs", "release", "dev"}:
+        assert f"`{extra}`" in install, extra
+    for page in PAGES:
+        named = re.findall(r"photfeh\[([\w,]+)\]", page.read_text())
+        assert {name for names in named for name in names.split(",")} <= extras.keys(), page
+    least = dict(one.split(">=") for one in [*PROJECT["dependencies"], *extras["survey"]])
+    said = f"photfeh alone runs with pandas {least['pandas']} and numpy {least['numpy']}, both with astropy "
+    survey = (ROOT / "docs" / "survey.md").read_text()
+    assert f"lsdb >= {least['lsdb']}, hats, dask" in survey
+    assert said + least["astropy"].removesuffix(".0") in survey
 
 
 @pytest.mark.slow

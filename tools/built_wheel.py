@@ -16,8 +16,10 @@ import venv
 import zipfile
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 MOST_BYTES = 12_000_000
-PRETRAINED = ("dekany-i-band", "gaia-dr3-relation", "gru")
+PRETRAINED = sorted(path.parent.name for path in ROOT.glob("src/photfeh/pretrained/*/model.json"))
+"""Names of the trained models: those of this checkout."""
 TORCH = os.environ.get("TORCH", "torch==2.13.0")
 SMOKE = Path(__file__).with_name("smoke.py")
 

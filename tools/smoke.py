@@ -13,6 +13,9 @@ import numpy as np
 
 import photfeh as pf
 
+DEFAULT = {"RRab": "dekany-i-band-distilled", "RRc": "ogle-i-band-rrc"}
+"""Which trained model predicts which type; test_packaging holds it against the package."""
+
 what, version = sys.argv[1:]
 assert "site-packages" in pf.__file__, pf.__file__
 assert pf.__version__ == version, (pf.__version__, version)
@@ -28,7 +31,8 @@ assert relation["feh"].notna().sum() > 150, "few stars were predicted"
 table = pf.predict(survey.curves, survey.stars)
 known = table["feh"].notna()
 assert known.sum() > 150, "few stars were predicted"
-assert set(table.loc[known, "model"]) == {"dekany-i-band-distilled", "ogle-i-band-rrc"}
+found = {kind: set(table.loc[known & (survey.stars["type"] == kind), "model"]) for kind in DEFAULT}
+assert found == {kind: {name} for kind, name in DEFAULT.items()}, found
 assert (table.loc[known, "feh_lower"] < table.loc[known, "feh_upper"]).all()
 command = [str(Path(sys.executable).with_name("photfeh")), "models", "card", "gaia-dr3-relation"]
 done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -219,7 +219,7 @@ def check_text(table: pd.DataFrame, path: Path) -> None:
 def _votable(table: pd.DataFrame, columns: Columns, about: About) -> Any:
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import Info
-    from astropy.units import Unit
+    from astropy.units import UnrecognizedUnit
 
     made = _astropy(_for_votable(table))
     for name in made.colnames:
@@ -237,8 +237,8 @@ def _votable(table: pd.DataFrame, columns: Columns, about: About) -> Any:
     )
     for field in votable.resources[0].tables[0].fields:
         column = columns[field.name]
-        # as a unit: of the text "dex" astropy would make a tenth of an "ex"
-        field.unit = Unit(column.unit, parse_strict="silent") if column.unit else None
+        # as it is: of the text "dex" astropy would make a tenth of an "ex", and 7.0.0 writes only units that CDS lists
+        field.unit = UnrecognizedUnit(column.unit) if column.unit else None
         field.ucd, field.description = column.ucd or None, column.meaning
         if field.datatype in ("char", "unicodeChar"):
             field.arraysize = "*"

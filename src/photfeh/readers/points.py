@@ -18,7 +18,7 @@ from photfeh.readers.layouts import Columns, find_columns, unknown_band
 from photfeh.readers.magnitudes import to_magnitudes
 from photfeh.readers.numbers import Points, is_text
 from photfeh.readers.quality import good_points, is_expected, says_nothing
-from photfeh.readers.tables import is_list, one_chunk
+from photfeh.readers.tables import encoded, is_list, one_chunk
 from photfeh.readers.tally import Origin, Tally
 from photfeh.readers.times import to_gaia_days
 
@@ -127,7 +127,7 @@ def source_ids(column: pa.ChunkedArray, where: str) -> IntArray:
     if pa.types.is_floating(column.type):
         return to_source_id(pd.Series(column.to_numpy()), where).to_numpy()
     # text repeats for every point: translate each different entry once
-    coded = one_chunk(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
+    coded = encoded(column)
     ids = to_source_id(pd.Series(coded.dictionary.to_pylist(), dtype=object), where).to_numpy(np.int64)
     return np.asarray(ids[coded.indices.to_numpy(zero_copy_only=False)], np.int64)
 
@@ -213,7 +213,7 @@ def holds_band(names: Iterable[object], band: str) -> bool:
 
 
 def _in_band(column: pa.ChunkedArray, band: str, where: str, *, check: bool) -> BoolArray:
-    coded = one_chunk(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
+    coded = encoded(column)
     names = [_band_text(name) for name in coded.dictionary.to_pylist()]
     used = np.asarray(pc.fill_null(coded.indices, -1).to_numpy())
     mine = {name for name in names if holds_band([name], band)}

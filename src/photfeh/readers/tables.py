@@ -102,6 +102,13 @@ def one_chunk(column: pa.ChunkedArray) -> Any:
     return array
 
 
+def encoded(column: pa.ChunkedArray) -> Any:
+    """The column as one contiguous dictionary array; one of type null as text, which pyarrow 18 needs."""
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
+    return one_chunk(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
+
+
 # ---------------------------------------------------------------------- what a column declares
 NO_NAMES = b"no_names"
 """Key of the schema metadata of a table whose columns had no names (they are called column1, column2, ...)."""
