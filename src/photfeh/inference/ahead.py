@@ -11,14 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from photfeh.core.interrupts import deaf
 from photfeh.core.kernels import nothing_compiled
 from photfeh.core.threads import number_of_threads
-from photfeh.inference.trained import list_trained, load
-from photfeh.samples.sequences import plain_star
-from photfeh.signal.fourier import regularised_harmonics
 
 __all__ = ["compiled_beside"]
 
@@ -32,7 +27,7 @@ def compiled_beside(model: str | None) -> Iterator[None]:
     A model folder is tried out, and so compiled, when it is loaded. With a single processor nothing would be gained. No
     result depends on whether the other process does its work.
     """
-    if not (model is None or model in list_trained()) or number_of_threads() < 2 or not nothing_compiled():
+    if number_of_threads() < 2 or not nothing_compiled() or not _of_the_package(model):
         yield
         return
     command = [sys.executable, "-m", __name__, *([] if model is None else [model])]
@@ -47,12 +42,27 @@ def compiled_beside(model: str | None) -> Iterator[None]:
         other.wait()
 
 
+def _of_the_package(model: str | None) -> bool:
+    """Whether it is a trained model; the default is known without the packages that opening models takes."""
+    if model in (None, "default"):
+        return True
+    from photfeh.inference.trained import list_trained
+
+    return model in list_trained()
+
+
 def main() -> None:
     """Let measuring and every part of a model do their work on a star of no survey.
 
     First what measuring calls last; then the parts of the model in reverse, so that the first process, should it come
     to them, begins with another.
     """
+    import numpy as np
+
+    from photfeh.inference.trained import load
+    from photfeh.samples.sequences import plain_star
+    from photfeh.signal.fourier import regularised_harmonics
+
     phase = np.arange(_POINTS) / _POINTS
     regularised_harmonics(
         np.array([0, _POINTS]), phase, np.cos(2.0 * np.pi * phase), np.ones(_POINTS), np.array([0.01])
