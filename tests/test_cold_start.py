@@ -72,6 +72,7 @@ def predicted(folder, **environment):
 
 
 def test_one_star_calls_few_kernels_each_of_one_kind_and_loads_neither_torch_nor_scikit_learn(tmp_path):
+    predicted(tmp_path)  # else what another process has compiled meanwhile would be named by chance
     compiled, used, loaded = predicted(tmp_path)
     assert used.keys() >= KERNELS
     assert used.keys() - compiled.keys() <= KERNELS  # what these kernels call is named only where it is compiled
@@ -86,7 +87,8 @@ def test_a_fresh_environment_compiles_every_kernel_once_and_no_text(tmp_path):
     ours = {name: count for name, count in compiled.items() if name.startswith("photfeh.")}
     assert ours.keys() >= KERNELS
     assert len(ours) <= 40
-    assert not {name: count for name, count in ours.items() if count > 1}
+    # + - * / of lanes are four functions of one name
+    assert not {name: count for name, count in ours.items() if count > 1 and not name.endswith("<lambda>")}
     assert not [name for name in compiled if name.startswith(("numba.cpython.unicode", "numba.misc.quicksort"))]
     assert not [name for name in compiled if "median" in name and name not in ours]
     assert sum(compiled.values()) <= 80
