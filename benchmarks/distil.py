@@ -199,9 +199,10 @@ def assembled(teacher: Ensemble, student: Circular, labelled: Labelled, told: Di
     model = beside([member.parts_[0] for member in teacher.members], student)
     calibration = Calibration.fit(labelled.X, mean - labelled.feh, sigma, shrink=teacher.calibration.shrink)
     how = {"weighting": f"none, the answers of {TEACHER}", "params": student.get_params()}
+    held = cross_coverage(labelled.X, mean - labelled.feh, sigma, labelled.fold, feh=labelled.feh)
     notes = teacher.notes | {
         "training": teacher.notes["training"] | how, "out_of_fold": score(labelled.feh, mean),
-        "scores": scores_by_group(labelled.stars, labelled.feh, mean), "coverage": [],
+        "scores": scores_by_group(labelled.stars, labelled.feh, mean), "coverage": held.to_dict("records"),
     }  # fmt: skip
     return Ensemble("blend", teacher.representation, (model,), teacher.types, calibration, teacher.limits, notes)
 

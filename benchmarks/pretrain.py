@@ -183,9 +183,15 @@ def ship(recipe: Recipe, ensemble: Ensemble, trained: Path) -> Path:
                 member.arrays_[name] = array.astype(np.float16)
     shutil.rmtree(target, ignore_errors=True)
     ensemble.save(target)
-    card = model_card(ensemble, recipe.name, folder=target, texts=recipe.texts)
-    (target / "MODEL_CARD.md").write_text(card)
+    card(ensemble, recipe)
     return target
+
+
+def card(ensemble: Ensemble, recipe: Recipe) -> None:
+    """Write the card beside a model of the package."""
+    folder = PRETRAINED / recipe.name
+    text = model_card(ensemble, recipe.name, folder=folder, texts=recipe.texts)
+    (folder / "MODEL_CARD.md").write_text(text)
 
 
 if __name__ == "__main__":

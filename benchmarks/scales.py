@@ -19,11 +19,10 @@ import numpy as np
 
 from distil import RECIPE as STUDENT
 from label_tables import high_resolution, low_resolution, overtone_i_band, overtone_relation
-from photfeh.inference.cards import model_card
 from photfeh.inference.ensemble import Ensemble
 from photfeh.inference.scale import ScaleMap
 from photfeh.inference.spectroscopy import compared, of_type
-from pretrain import PRETRAINED, RECIPES
+from pretrain import PRETRAINED, RECIPES, card
 
 HIGH = "crestani-2021"
 PUBLISHED_SCATTER = 0.21
@@ -44,7 +43,7 @@ def main() -> None:
         maps = [way for kind in ensemble.types for way in ways(ensemble, kind, data)]
         ensemble = replace(ensemble, maps=tuple(maps))
         ensemble.save(folder)
-        (folder / "MODEL_CARD.md").write_text(model_card(ensemble, recipe.name, folder=folder, texts=recipe.texts))
+        card(ensemble, recipe)
         print(recipe.name, *maps, sep="\n  ", flush=True)
 
 

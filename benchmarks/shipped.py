@@ -2,6 +2,8 @@
 
     make shipped             (needs the sets of docs/data.md under $PHOTFEH_DATA; some minutes)
 
+What the intervals hold is written on the cards, too.
+
 The mean of all members, which is what users get, cannot be scored on these stars: each taught all members but one.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,7 @@ from photfeh.inference.ensemble import Ensemble
 from photfeh.validation.fitting import Labelled
 from photfeh.validation.metrics import score
 from photfeh.validation.pairs import beside_external
-from pretrain import PRETRAINED, RECIPES, Recipe, dataset_of
+from pretrain import PRETRAINED, RECIPES, Recipe, card, dataset_of
 from real_data import markdown
 
 PUBLISHED = "feh_dekany_grebel_2022"
@@ -36,7 +39,9 @@ def main() -> None:
     options = parser.parse_args()
     for recipe in (recipe for recipe in RECIPES if recipe.name in options.models.split(",")):
         print(f"\n### `{recipe.name}`: {recipe.prepare['truth']}\n")
-        scored, coverage = out_of_fold(recipe, Path(options.data), options.runs)
+        ensemble = Ensemble.load(PRETRAINED / recipe.name)
+        scored, coverage = out_of_fold(ensemble, recipe, Path(options.data), options.runs)
+        note(ensemble, recipe, coverage)
         if recipe.name == DEFAULT:
             print(
                 "Beside the published predictions (external), with the 95 % interval of the ratio of rmse over stars:\n"
@@ -63,9 +68,15 @@ def beside_published(scored: pd.DataFrame, table: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"n": int})
 
 
-def out_of_fold(recipe: Recipe, data: Path, runs: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def note(ensemble: Ensemble, recipe: Recipe, coverage: pd.DataFrame) -> None:
+    """Write down in the model folder, and on its card, what the intervals of its members hold."""
+    ensemble = replace(ensemble, notes=ensemble.notes | {"coverage": coverage.to_dict("records"), "verified": False})
+    ensemble.save(PRETRAINED / recipe.name)
+    card(ensemble, recipe)
+
+
+def out_of_fold(ensemble: Ensemble, recipe: Recipe, data: Path, runs: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predictions as a table of scores, and the coverage of their intervals."""
-    ensemble = Ensemble.load(PRETRAINED / recipe.name)
     dataset = dataset_of(recipe, data, runs / f"shipped-{recipe.name}")
     known = Labelled.of(dataset, ensemble.representation.name)
     mean, sigma, fold = (np.full(len(known.feh), np.nan) for _ in range(3))

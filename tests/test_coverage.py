@@ -114,8 +114,10 @@ def test_a_trained_model_tells_the_coverage_of_what_it_ships(dataset: Dataset, t
     assert abs(rows[0]["coverage_90"] - 0.9) < 0.04
     assert "no calibration has seen" in model_card(model, "m")
     without = train(dataset, tmp_path / "w", **options)
-    assert without.notes["coverage"] == []
+    assert without.notes["coverage"][0]["n"] == model.notes["n_stars"]
+    assert abs(without.notes["coverage"][0]["coverage_90"] - 0.9) < 0.04
+    assert without.notes["coverage"] != rows
     assert without.calibration == model.calibration
-    assert "Not measured; `photfeh train --verify` does." in model_card(without, "w")
+    assert "Of single members" in model_card(without, "w")
     with pytest.raises(BadInput, match="other settings"):
         train(dataset, tmp_path / "w", verify=True, **options)

@@ -98,8 +98,11 @@ def _counts(notes: Mapping[str, Any]) -> str:
 def _coverage(notes: Mapping[str, Any]) -> list[str]:
     """What the intervals were scored on, and how many truths they hold."""
     if not notes.get("coverage"):
-        return ["Not measured; `photfeh train --verify` does."]
-    whose = "Of single members, calibrated on the other folds."
+        return ["Not measured: too few stars."]
+    whose = (
+        "Of single members, on stars that they have not seen, calibrated on the other folds; `photfeh train --verify` "
+        "measures that of their mean."
+    )
     if notes.get("verified"):
         whose = "Of ensembles of one member less, on stars that none of their members and no calibration has seen."
     return [whose, "", *_table(notes["coverage"])]

@@ -18,7 +18,7 @@ from photfeh.core.threads import limited
 from photfeh.core.types import FloatArray, IntArray
 from photfeh.inference.calibration import Calibration
 from photfeh.inference.ensemble import Ensemble
-from photfeh.inference.verification import Dist, Pair, pair_splits, shipped_coverage, shrinking
+from photfeh.inference.verification import Dist, Pair, member_coverage, pair_splits, shipped_coverage, shrinking
 from photfeh.models.base import Regressor, read_arrays, write_arrays
 from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
@@ -113,7 +113,7 @@ def train(
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
         how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
-        notes |= {"scale": scale or dataset.truth, "verified": verify}
+        notes |= {"scale": scale or dataset.truth, "verified": bool(unseen)}
         ensemble = _assemble(dataset, data, representation, model, members, splits, unseen, notes)
         ensemble.save(folder, overwrite=True)
         parts.finish([*keys, *pair_keys], made + pairs_made)
@@ -210,7 +210,11 @@ def _assemble(
     notes |= {
         "out_of_fold": score(data.feh, mean),
         "scores": scores_by_group(stars, data.feh, mean),
-        "coverage": shipped_coverage(data.sequences, data.feh, fold, unseen).to_dict("records"),
+        "coverage": (
+            shipped_coverage(data.sequences, data.feh, fold, unseen)
+            if unseen
+            else member_coverage(data.sequences, data.feh, fold, residual, sigma)
+        ).to_dict("records"),
     }
     return Ensemble(
         model,

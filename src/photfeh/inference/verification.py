@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from photfeh.core.types import FloatArray, IntArray
-from photfeh.inference.calibration import LEVELS, MIN_STARS, Calibration, coverage_table
+from photfeh.inference.calibration import LEVELS, MIN_STARS, Calibration, coverage_table, cross_coverage
 from photfeh.samples.sequences import Sequences
 from photfeh.validation.splits import Split, stratified_folds
 
-__all__ = ["Dist", "Pair", "combined", "pair_splits", "shipped_coverage", "shrinking"]
+__all__ = ["Dist", "Pair", "combined", "member_coverage", "pair_splits", "shipped_coverage", "shrinking"]
 
 Pair = tuple[int, int]
 """Two folds that a member was fitted without."""
@@ -67,6 +67,19 @@ def pair_splits(feh: FloatArray, splits: Sequence[Split], seed: int) -> dict[Pai
         eighth = stratified_folds(feh[rest], 8, seed + number) == 0
         found[one.fold, two.fold] = Split(0, number, np.union1d(rest[~eighth], always), rest[eighth], score)
     return found
+
+
+def member_coverage(
+    X: Sequences, feh: FloatArray, fold: IntArray, residual: FloatArray, sigma: FloatArray
+) -> pd.DataFrame:
+    """Observed coverage of single members' intervals, calibrated on the other folds, which costs no further fit.
+
+    Parameters are those of :func:`photfeh.inference.calibration.cross_coverage`, (N,) each [dex]; empty where too few
+    stars would remain for a calibration.
+    """
+    if len(feh) - np.unique(fold, return_counts=True)[1].max() < MIN_STARS:
+        return pd.DataFrame()
+    return cross_coverage(X, residual, sigma, fold, feh=feh)
 
 
 def shipped_coverage(
