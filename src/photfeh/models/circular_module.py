@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from photfeh.models.kernels.circular import MOST_EXTRA, N_CURVE
 from photfeh.models.kernels.ridge_curve import ROUNDS, prior_precision
 from photfeh.models.loop import Batch, FitConfig, FitResult, fit_network
 
@@ -94,7 +95,7 @@ class CircularModule(nn.Module):
         super().__init__()
         self.curve = RidgeCurve(n_harmonics, n_grid)
         self.convolutions = nn.ModuleList()
-        n_in = 5 + 2
+        n_in = N_CURVE + 2
         for i, n_out in enumerate(channels):
             self.convolutions.append(
                 nn.Conv1d(n_in, n_out, kernel, stride=1 if i == 0 else 2, padding=kernel // 2, padding_mode="circular")
@@ -117,7 +118,7 @@ class CircularModule(nn.Module):
 
     def read(self, x: Tensor, extra: Tensor) -> Tensor:
         """Curves of :class:`RidgeCurve` (N, 5, G) and extra inputs (N, 2) -> (N, 2)."""
-        extra = extra.clamp(-5.0, 5.0)
+        extra = extra.clamp(-MOST_EXTRA, MOST_EXTRA)
         x = torch.cat([x, extra[:, :, None].expand(-1, -1, x.shape[2])], dim=1)
         for convolution in self.convolutions:
             x = nn.functional.gelu(convolution(x))

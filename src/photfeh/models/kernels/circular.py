@@ -15,13 +15,13 @@ from photfeh.core.kernels import kernel, over_stars
 from photfeh.core.types import Float32Array, IntArray
 from photfeh.models.kernels.lanes import LANES, gelu, load, multiply_add, pick, store
 
-__all__ = ["N_CURVE", "UNIT", "packed", "read_curves"]
+__all__ = ["MOST_EXTRA", "N_CURVE", "UNIT", "packed", "read_curves"]
 
 N_CURVE = 5
 """Channels of a curve."""
 UNIT = 3
 """The channel of a curve that has a unit."""
-_EXTRA = 5.0
+MOST_EXTRA = 5.0
 """Where extra inputs are cut."""
 
 
@@ -79,7 +79,7 @@ def _read(
     further = np.empty(n_extra, np.float32)
     for star in range(first, last):
         for c in range(n_extra):
-            further[c] = min(max(extra[star, c], np.float32(-_EXTRA)), np.float32(_EXTRA))
+            further[c] = min(max(extra[star, c], np.float32(-MOST_EXTRA)), np.float32(MOST_EXTRA))
         pad, n = layers[0, 2] // 2, n_grid
         for step in range(n_grid):
             for c in range(N_CURVE):
