@@ -193,7 +193,7 @@ def kept_epochs(cycles: pd.DataFrame, kind: str) -> pd.DataFrame:
     kept = cycles[(cycles["representation"] == kind) & cycles["kept"]] if len(cycles) else cycles
     if not len(kept):
         return pd.DataFrame({"model": [], "epochs": []}, dtype=object)
-    spans = kept.groupby("model")["cycle"].agg(["min", "max"])
+    spans = kept.groupby("model")["epochs"].agg(["min", "max"])
     return pd.DataFrame({"model": spans.index, "epochs": [f"{low} to {high}" for low, high in spans.to_numpy()]})
 
 

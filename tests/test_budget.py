@@ -32,6 +32,9 @@ def network_with(errors: dict[int, float]):
             {"epoch": 1.0, "tune_loss": errors[model.epochs] ** 2, "tune_rmse": errors[model.epochs]},
         ]
         model.notes_ = {}
+        if len(made) > 1:  # begins where the one before ended
+            assert model._begin == {"module.weight": made[-2]}
+        model.arrays_ = {"module.weight": model.epochs, "scale.target": None}
         return model
 
     return fit, made
@@ -49,10 +52,27 @@ def test_cycles_double_until_the_tune_error_stops_falling(errors, kept, tried):
     fit, made = network_with(errors)
     model, history = to_the_end(create_model("gru"), fit, scatter=1.0)
     assert made == tried
-    assert (model.epochs, model.notes_["budget"], model.notes_["converged"]) == (kept, kept, True)
+    assert (model.epochs, model.notes_["budget"], model.notes_["converged"]) == (kept, 2 * kept - 50, True)
     table = budget_table(history.assign(model="gru", representation="spline", repeat=0, fold=0))
     assert dict(zip(table["cycle"], table["tune_rmse"], strict=True)) == {n: errors[n] for n in tried}
+    assert table["epochs"].tolist() == np.cumsum(tried).tolist()
     assert table.loc[table["kept"], "cycle"].tolist() == [kept]
+
+
+def test_a_cycle_begins_with_the_weights_of_the_one_before(dataset: Dataset):
+    """Without a step of any size the tune error stays where the other fit had left it."""
+    data = Labelled.of(dataset, "spline")
+    split = next(make_splits(data.feh, n_folds=4))
+    X, feh = data.sequences, data.feh
+    parts = (X[split.train], feh[split.train], np.ones(len(split.train)))
+    tune = (X[split.tune], feh[split.tune], np.ones(len(split.tune)))
+    first = create_model("gru", **TINY, epochs=5).fit(*parts, tune=tune)
+    still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0, **TINY}
+    later = create_model("gru", **still).begin_with(first).fit(*parts, tune=tune)
+    least = min(row["tune_loss"] for row in first.history_)
+    assert later.history_[0]["tune_loss"] == pytest.approx(least, rel=1e-4)
+    fresh = create_model("gru", **still).fit(*parts, tune=tune)
+    assert fresh.history_[0]["tune_loss"] > 1.02 * least
 
 
 def test_the_longest_cycle_is_the_end_and_is_not_called_converged(monkeypatch):

@@ -87,7 +87,7 @@ def validate(
         print_frame(table, "Tuned within each fold, over default")
     budgets = result.budgets
     if len(budgets):
-        kept = budgets[budgets["kept"]].groupby(["model", "representation"])["cycle"].agg(["min", "median", "max"])
+        kept = budgets[budgets["kept"]].groupby(["model", "representation"])["epochs"].agg(["min", "median", "max"])
         print_frame(kept.reset_index(), "Epochs after which the tune error had stopped falling, over folds")
     for row in result.failures.itertuples():
         err.print(f"failed: {row.model} on {row.representation}, fold {row.fold}: {row.reason}", style="red")

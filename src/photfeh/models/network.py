@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from photfeh.samples.sequences import Sequences
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from photfeh.models.loop import Batch, FitConfig
 
@@ -106,6 +106,13 @@ class Network(Regressor):
         """Write checkpoints into this file and report every epoch during the next ``fit``."""
         self._checkpoint, self._on_epoch = checkpoint, on_epoch
 
+    _begin = cast("dict[str, npt.NDArray[Any]] | None", None)
+
+    def begin_with(self, other: Network) -> Self:
+        """Let the next ``fit`` begin with the weights of a fitted network of this architecture, not at random."""
+        self._begin = {name: value for name, value in other.arrays_.items() if name.startswith("module.")}
+        return self
+
     def _fit(self, X: Sequences, y: FloatArray, weight: FloatArray, tune: Tune | None) -> None:
         with needing(f"training {type(self).__name__}"):
             from photfeh.models.loop import fit_network, seeded
@@ -114,6 +121,8 @@ class Network(Regressor):
         self._learn_scales(X, y, weight)
         with seeded(self.seed):
             module = self.build()
+        if self._begin is not None:
+            module.load_state_dict(_weights(self._begin))
         result = fit_network(
             module,
             self._batch(X, y, weight),
@@ -121,7 +130,7 @@ class Network(Regressor):
             self.fit_config(),
             augment=self.augmentation(),
             checkpoint=getattr(self, "_checkpoint", None),
-            made_of=fingerprint(type(self), self.get_params(deep=False)),
+            made_of=fingerprint(type(self), self.get_params(deep=False), self._begin),
             on_epoch=getattr(self, "_on_epoch", None),
         )
         self.history_ = result.history
@@ -194,11 +203,8 @@ class Network(Regressor):
     def module_(self) -> nn.Module:
         """The trained module, made of the saved arrays when it is first asked for."""
         if self._module is None:
-            import torch
-
             module = self.build()
-            arrays = {name[7:]: value for name, value in self.arrays_.items() if name.startswith("module.")}
-            module.load_state_dict({name: torch.as_tensor(value) for name, value in arrays.items()})
+            module.load_state_dict(_weights(self.arrays_))
             self._module = module.eval()
         return self._module
 
@@ -235,6 +241,13 @@ class CentredNetwork(Network):
 
     def _batch(self, X: Sequences, y: FloatArray | None = None, weight: FloatArray | None = None) -> Batch:
         return super()._batch(_centred(X), y, weight)
+
+
+def _weights(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+    """The state of a module among the arrays of a fit."""
+    import torch
+
+    return {name[7:]: torch.tensor(value) for name, value in arrays.items() if name.startswith("module.")}
 
 
 def _centred(X: Sequences) -> Sequences:

@@ -1,8 +1,9 @@
 """How long a network trains: to its end by one rule for all, for a number of epochs, or a quick look.
 
-The rule looks at tune parts only. A cycle of the learning rate is as long as the training; a network is trained with
-cycles of 50, 100, 200, ... epochs, each from the start, until a cycle of twice the length makes its tune error smaller
-by less than one per cent. The fit with the least tune error is kept, its epochs are the budget of this fold.
+The rule looks at tune parts only. A network is trained in cycles of the learning rate of 50, 100, 200, ... epochs, each
+of which begins with the weights that the one before it has kept (warm restarts, Loshchilov & Hutter 2017), until a cycle
+makes its tune error smaller by less than one per cent. The weights of the least tune error are kept; the epochs of
+their cycle and of those before it are the budget of this fold.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def to_the_end(
     Parameters
     ----------
     model : Network
-        Not fitted; every cycle gets a copy with its own ``epochs``.
+        Not fitted; every cycle gets a copy with its own ``epochs`` that begins where the one before it ended.
     fit
         Fits a model, given a name for its checkpoint, and returns it.
     scatter : float
@@ -78,43 +79,49 @@ def to_the_end(
     Returns
     -------
     model : Network
-        That of the least tune error; ``notes_`` tell its ``budget``, and whether it ``converged`` or the longest cycle
-        came first.
+        That of the least tune error; ``notes_`` tell its ``budget``, the epochs in all, and whether it ``converged`` or
+        the longest cycle came first.
     history : DataFrame
         One row an epoch of every cycle, told apart by ``cycle`` (its epochs); ``kept`` marks those of the model.
     """
-    best, least, before = model, np.inf, np.inf
+    best, last, least, before = model, None, np.inf, np.inf
     tables: list[pd.DataFrame] = []
     epochs, converged = FIRST, False
     while epochs <= LAST and not converged:
-        fitted, table = _cycle(model, epochs, fit, kept)
+        fitted, table = _cycle(model, epochs, last, fit, kept)
         tables.append(table)
         error = float(table["tune_rmse"].iloc[int(table["tune_loss"].argmin())])
         if error < least:
             best, least = fitted, error
+        last = fitted
         converged = error > (1 - GAIN) * before and min(error, before) < _LEARNT * scatter
         before, epochs = min(error, before), 2 * epochs
-    best.notes_ |= {"budget": best.epochs, "converged": converged}
+    best.notes_ |= {"budget": in_all(best.epochs), "converged": converged}
     history = pd.concat(tables, ignore_index=True)
     return best, history.assign(kept=history["cycle"] == best.epochs)
 
 
 def _cycle(
-    model: Network, epochs: int, fit: Callable[[Network, str], Network], kept: Path | None
+    model: Network, epochs: int, last: Network | None, fit: Callable[[Network, str], Network], kept: Path | None
 ) -> tuple[Network, pd.DataFrame]:
-    """One cycle, from the disk where an earlier call has finished it."""
+    """One cycle after the last one, from the disk where an earlier call has finished it."""
     fresh = type(model)(**{**model.get_params(deep=False), "epochs": epochs})
     folder = None if kept is None else kept / f"cycle-{epochs}"
     rows = None if folder is None else read_json(folder / "history.json")
     if folder is not None and rows:
         fresh.restore(folder)
     else:
-        fresh = fit(fresh, f"checkpoint-{epochs}")
+        fresh = fit(fresh if last is None else fresh.begin_with(last), f"checkpoint-{epochs}")
         rows = fresh.history_
         if folder is not None:
             fresh.save(folder)
             write_json(folder / "history.json", rows)
     return fresh, pd.DataFrame(rows).assign(cycle=epochs)
+
+
+def in_all(cycle: Any) -> Any:
+    """Epochs of a cycle, or of each of several, and of all cycles before it."""
+    return 2 * cycle - FIRST
 
 
 def budget_table(history: pd.DataFrame) -> pd.DataFrame:
@@ -123,15 +130,16 @@ def budget_table(history: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model``, ``representation``, ``repeat``, ``fold``, ``cycle`` [epochs], ``tune_rmse`` (in units of the scatter
-        of the training labels, at the least tune loss of the cycle) and ``kept``.
+        ``model``, ``representation``, ``repeat``, ``fold``, ``cycle`` (its length), ``epochs`` (with those
+        before it), ``tune_rmse`` (in units of the scatter of the training labels, at the least tune loss of the cycle), ``kept``.
     """
     keys = ["model", "representation", "repeat", "fold", "cycle"]
+    columns = [*keys, "epochs", "tune_rmse", "kept"]
     if "cycle" not in history.columns or history["cycle"].isna().all():
-        return pd.DataFrame(columns=[*keys, "tune_rmse", "kept"])
+        return pd.DataFrame(columns=columns)
     known = history[history["cycle"].notna()]
-    rows = known.loc[known.groupby(keys)["tune_loss"].idxmin(), [*keys, "tune_rmse", "kept"]]
-    return rows.astype({"cycle": int, "kept": bool}).reset_index(drop=True)
+    rows = known.loc[known.groupby(keys)["tune_loss"].idxmin()].astype({"cycle": int, "kept": bool})
+    return rows.assign(epochs=in_all(rows["cycle"]))[columns].reset_index(drop=True)
 
 
 def not_converged(config: Mapping[str, Any], history: pd.DataFrame | None = None) -> str:

@@ -160,16 +160,16 @@ def accuracy_against_cost(
 
 @styled
 def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Tune error against the epochs of a training cycle, one line a model and representation, mean over folds.
+    """Tune error after each cycle of a training, one line a model and representation, mean over folds.
 
     Parameters
     ----------
     cycles : DataFrame
-        As ``Run.budgets``: columns model, representation, cycle [epochs], tune_rmse (in units of the labels' scatter).
+        As ``Run.budgets``: columns model, representation, epochs (in all), tune_rmse (in units of the labels' scatter).
     """
     ax = new_axes(ax)
     for number, (name, rows) in enumerate(cycles.groupby(["model", "representation"], sort=True)):
-        mean = rows.groupby("cycle")["tune_rmse"].mean()
+        mean = rows.groupby("epochs")["tune_rmse"].mean()
         style = "-" if number < len(PALETTE) else "--"
         ax.plot(
             mean.index,
@@ -180,7 +180,7 @@ def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             color=PALETTE[number % len(PALETTE)],
             label=" on ".join(map(str, name)),
         )
-    ax.set(xscale="log", yscale="log", xlabel="epochs of the cycle", ylabel="tune rmse / scatter of the labels")
+    ax.set(xscale="log", yscale="log", xlabel="epochs", ylabel="tune rmse / scatter of the labels")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(FuncFormatter(minor_label))

@@ -100,9 +100,10 @@ def _training(data: ReportData, ranking: list[Key]) -> Section | None:
     if len(budgets):
         ax = figures_models.budgets(budgets)
         note = (
-            "Mean over folds; each cycle is a training of its own. The rule: until twice the epochs gain less than 1 %."
+            "Mean over folds, after each cycle of the learning rate. The rule: until a cycle of twice the length gains "
+            "less than 1 %."
         )
-        drawings.append(draw("budgets", ax, "Tune error against the epochs of a cycle.", note))
+        drawings.append(draw("budgets", ax, "Tune error against epochs.", note))
     text = "Loss against epoch, one line a fold."
     if len(ordered) > TRAINED:
         text += f" The best {TRAINED} of {len(ordered)} models are shown."
