@@ -1,7 +1,7 @@
 """How long a network trains: to its end by one rule for all, for a number of epochs, or a quick look.
 
 The rule looks at tune parts only. A network is trained in cycles of the learning rate of 50, 100, 200, ... epochs, each
-of which begins with the weights that the one before it has kept (warm restarts, Loshchilov & Hutter 2017), until a cycle
+of which begins with the weights kept by the one before it (warm restarts, Loshchilov & Hutter 2017), until a cycle
 makes its tune error smaller by less than one per cent. The weights of the least tune error are kept; the epochs of
 their cycle and of those before it are the budget of this fold.
 """
@@ -131,7 +131,8 @@ def budget_table(history: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``model``, ``representation``, ``repeat``, ``fold``, ``cycle`` (its length), ``epochs`` (with those
-        before it), ``tune_rmse`` (in units of the scatter of the training labels, at the least tune loss of the cycle), ``kept``.
+        before it), ``tune_rmse`` (in units of the scatter of the training labels, at the least tune loss of the cycle)
+        and ``kept``.
     """
     keys = ["model", "representation", "repeat", "fold", "cycle"]
     columns = [*keys, "epochs", "tune_rmse", "kept"]
