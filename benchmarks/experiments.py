@@ -14,7 +14,7 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,38 +129,25 @@ def one(dataset: Dataset, name: str, representation: str, params: dict[str, Any]
 def _prepared(name: str, params: dict[str, Any]) -> Any:
     """The model, after the pre-training that its variation asks for."""
     if "unlabelled" in params:
-        _Started.start = _unlabelled()
-    elif "simulated" in params:
-        _Started.start = _simulated(params["simulated"])
-    else:
-        return create_model(name, **params)
-    return _Started()
+        return Circular().begin_with(_unlabelled())
+    if "simulated" in params:
+        return Circular().begin_with(_simulated(params["simulated"]))
+    return create_model(name, **params)
 
 
-class _Started(Circular):
-    """A circular network that starts from trained weights."""
-
-    start: ClassVar[Any] = None
-
-    def build(self) -> Any:
-        module = super().build()
-        module.load_state_dict(self.start)
-        return module
-
-
-def _simulated(n: int) -> Any:
-    """Weights of a network that has learned the relation of the simulation."""
+def _simulated(n: int) -> Circular:
+    """A network that has learned the relation of the simulation."""
     survey = simulate(n, seed=3)
     measured = measure(survey.curves, survey.stars)
     X = build_sequences(measured, Representation(kind="raw"))
     good = X.mask.any(axis=1) & np.isfinite(X.shape_features()).all(axis=1)
     good &= (survey.stars["type"] == "RRab").to_numpy()
-    return Circular(epochs=30).fit(X[good], survey.stars["feh"].to_numpy()[good]).module_.state_dict()
+    return Circular(epochs=30).fit(X[good], survey.stars["feh"].to_numpy()[good])
 
 
 @cache
-def _unlabelled() -> Any:
-    """Weights of a network that has learned to read thinned real curves without metallicities.
+def _unlabelled() -> Circular:
+    """A network that has learned to read thinned real curves without metallicities.
 
     Its target is the published relation on the whole curve of each star, a function of period and phi31; its stars are
     the RRab of gaia-dr3 and those of dekany-grebel-2022 that have no label.
@@ -179,8 +166,7 @@ def _unlabelled() -> Any:
         weight.append(1.0 / (0.15**2 + stars["phi31_error"].to_numpy()[rows] ** 2))
     print(f"pre-training on {[len(one) for one in X]} curves", file=sys.stderr)
     both = Sequences(*(np.concatenate([getattr(one, name) for one in X]) for name in _PARTS), X[0].representation)
-    model = Circular(epochs=30, keep=0.4).fit(both, np.concatenate(y), np.concatenate(weight))
-    return model.module_.state_dict()
+    return Circular(epochs=30, keep=0.4).fit(both, np.concatenate(y), np.concatenate(weight))
 
 
 _PARTS = ("values", "mask", "features", "source_id")
