@@ -10,6 +10,8 @@ import pytest
 
 import photfeh as pf
 from photfeh.core.errors import BadInput
+from photfeh.inference.cards import model_card
+from photfeh.inference.ensemble import Ensemble
 from photfeh.models.registry import create_model
 from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.samples.dataset import Dataset
@@ -211,6 +213,42 @@ def test_a_quick_look_is_called_not_converged_in_every_table(dataset: Dataset, t
     for path in tables:
         if path.name != "ranks.csv":
             assert "not converged (quick budget)" in path.read_text(), path
+
+
+def test_a_model_to_ship_is_trained_by_the_same_rule(dataset: Dataset, tmp_path, short, call):
+    """Each member of an ensemble as the fit of its fold, and the card says how long."""
+    code, _, _ = call(
+        "train",
+        dataset.folder,
+        "--budget",
+        "auto",
+        "--folds",
+        2,
+        "--set",
+        "gru.units=[3]",
+        "--output",
+        tmp_path / "auto",
+    )
+    assert code == 0
+    data = Labelled.of(dataset, "spline")
+    alone = fit_split("gru", TINY, data, next(data.splits(2, 0)), weighting="density", seed=0, budget="auto").model
+    model = Ensemble.load(tmp_path / "auto")
+    for name, value in alone.arrays_.items():
+        assert np.array_equal(value, model.members[0].arrays_[name]), name
+    assert model.notes["training"]["epochs"][0] == alone.notes_["budget"]
+    low, high = min(model.notes["training"]["epochs"]), max(model.notes["training"]["epochs"])
+    assert f"until the tune error stopped falling: {low} to {high} epochs" in model_card(model, "auto")
+    five = pf.train(dataset, tmp_path / "five", model="gru", folds=2, params=TINY, budget=5)
+    assert [member.epochs for member in five.members] == [5, 5]
+    assert "stopped falling" not in model_card(five, "five")
+    assert "not converged" in model_card(
+        pf.train(dataset, tmp_path / "quick", model="gru", folds=2, params=TINY, budget="quick"), "quick"
+    )
+    with pytest.raises(BadInput, match="other settings"):
+        pf.train(dataset, tmp_path / "five", model="gru", folds=2, params=TINY, budget=6)
+    with pytest.raises(BadInput, match="auto, quick or a number of epochs"):
+        pf.train(dataset, tmp_path / "bad", model="gru", budget="long")
+    assert not (tmp_path / "bad").exists()
 
 
 @pytest.mark.parametrize("value", ["long", "0", "-3"])

@@ -26,7 +26,19 @@ from rich.text import Text
 
 from photfeh.core.errors import BadInput
 
-__all__ = ["SHOWN", "err", "lengths", "names", "out", "print_flags", "print_frame", "progress", "roles", "settings"]
+__all__ = [
+    "SHOWN",
+    "budget_of",
+    "err",
+    "lengths",
+    "names",
+    "out",
+    "print_flags",
+    "print_frame",
+    "progress",
+    "roles",
+    "settings",
+]
 
 SHOWN = ("model", "representation", "n", "r2", "wrmse", "wmae", "rmse", "mae", "bias")
 """Columns of the metrics that commands print."""
@@ -84,6 +96,11 @@ def _duration(seconds: float) -> str:
 def names(text: str) -> list[str]:
     """``a, b`` -> ["a", "b"]."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def budget_of(text: str | None) -> int | str | None:
+    """``auto``, ``quick`` or a number of epochs, from the command line."""
+    return int(text) if text is not None and text.isdigit() else text
 
 
 def lengths(text: str) -> int | dict[str, int]:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from photfeh.cli.console import SHOWN, err, names, out, print_frame, progress, settings
-from photfeh.cli.options import Config, Jobs, Output, Overwrite, Seed, Set, Weighting
+from photfeh.cli.console import SHOWN, budget_of, err, names, out, print_frame, progress, settings
+from photfeh.cli.options import Config, Jobs, Output, Overwrite, Seed, Set, Training, Weighting
 from photfeh.core.errors import BadInput
 from photfeh.core.files import naming, write_text
 from photfeh.core.outputs import keep_inputs, own_folder
@@ -36,13 +36,7 @@ def validate(
         str | None, typer.Option(help="Column of the star table with predictions of others, scored on the same stars.")
     ] = None,
     set_: Set = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            help="Training of networks: auto (until the tune error stops falling), quick (a look, called not "
-            "converged), or a number of epochs. Default: that of each model."
-        ),
-    ] = None,
+    budget: Training = None,
     config: Config = None,
     tune: Annotated[int, typer.Option(help="Trials of a search for parameters within each fold; 0: none.", min=0)] = 0,
     seed: Seed = 0,
@@ -73,7 +67,7 @@ def validate(
             models=chosen, representations=kinds, folds=int(folds) if folds.isdigit() else folds,
             repeats=repeats, protocol=how, weighting=weighting, params=settings(set_, chosen, config=config),
             seed=seed, tune=tune,
-            budget=int(budget) if budget is not None and budget.isdigit() else budget,
+            budget=budget_of(budget),
             jobs=jobs, overwrite=overwrite, progress=report,
         )  # fmt: skip
     metrics, path = report_run(opened, result, external=external)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from photfeh.cli.console import out, print_frame, progress, settings
-from photfeh.cli.options import Config, Output, Overwrite, Seed, Set, Threads, Weighting
+from photfeh.cli.console import budget_of, out, print_frame, progress, settings
+from photfeh.cli.options import Config, Output, Overwrite, Seed, Set, Threads, Training, Weighting
 
 __all__ = ["calibrate", "cite", "models", "train"]
 
@@ -27,6 +27,7 @@ def train(
     folds: Annotated[int, typer.Option(help="Members of the ensemble.", min=2)] = 5,
     weighting: Weighting = "density",
     set_: Set = None,
+    budget: Training = None,
     config: Config = None,
     seed: Seed = 0,
     scale: Annotated[str | None, typer.Option(help="Scale that the labels are on: muraveva-2025, or any name.")] = None,
@@ -48,8 +49,8 @@ def train(
         ensemble = run(
             dataset, output,
             model=model, representation=representation, folds=folds, weighting=weighting,
-            params=params.get(model, {}), seed=seed, scale=scale, threads=threads, verify=verify, overwrite=overwrite,
-            progress=report,
+            params=params.get(model, {}), budget=budget_of(budget), seed=seed, scale=scale, threads=threads,
+            verify=verify, overwrite=overwrite, progress=report,
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))

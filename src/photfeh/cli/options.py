@@ -21,6 +21,7 @@ __all__ = [
     "Set",
     "Stars",
     "Threads",
+    "Training",
     "Weighting",
 ]
 
@@ -54,4 +55,12 @@ Config = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into an output that photfeh did not make.")]
 Weighting = Annotated[str, typer.Option(help="Sample weights of the fit.")]
 Threads = Annotated[int | None, typer.Option(help="Most threads at the same time. Default: one a core.", min=1)]
+Training = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="Training of networks: auto (until the tune error stops falling), quick (a look, called not converged) "
+        "or a number of epochs. Default: that of each model.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(help="Fits at the same time, each in a process of its own.", min=1)]

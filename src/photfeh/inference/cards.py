@@ -49,6 +49,7 @@ def model_card(
             f"- Input: light curves in {get_band(ensemble.band)}, representation `{ensemble.representation.name}`; "
             f"weights of the stars: {how['weighting']}.",
             f"- Parameters: {', '.join(f'{key}={value}' for key, value in how['params'].items())}; seed {how['seed']}.",
+            *_length(how),
         ]
         lines += ["", f"## Accuracy out of fold [{_UNITS}]", "", *_table(notes.get("scores", []))]
         lines += [
@@ -93,6 +94,15 @@ def _counts(notes: Mapping[str, Any]) -> str:
     extra = notes.get("n_only_train", 0)
     told = [f"{count:,} {kind}" for kind, count in notes.get("type_counts", {}).items()]
     return ", ".join([*told, f"{extra:,} of them only teach and are not scored"] if extra else told)
+
+
+def _length(how: Mapping[str, Any]) -> list[str]:
+    """How long networks were trained, where a budget ruled it."""
+    if how.get("budget") == "quick":
+        return ["- Trained for a quick look: not converged."]
+    if how.get("budget") == "auto" and how["epochs"]:
+        return [f"- Trained until the tune error stopped falling: {min(how['epochs'])} to {max(how['epochs'])} epochs."]
+    return []
 
 
 def _coverage(notes: Mapping[str, Any]) -> list[str]:

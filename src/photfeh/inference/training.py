@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from photfeh.models.registry import MODELS, create_model
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import SHAPE_FEATURES
 from photfeh.samples.weights import check_weighting
+from photfeh.validation.budget import Budget, check_budget, with_budget
 from photfeh.validation.fitting import FIT_ERRORS, Labelled, fit_key, fit_split
 from photfeh.validation.groups import scores_of
 from photfeh.validation.metrics import score
@@ -44,6 +46,7 @@ def train(
     folds: int = 5,
     weighting: str = "density",
     params: Mapping[str, Any] | None = None,
+    budget: Budget = None,
     seed: int = 0,
     scale: str | None = None,
     threads: int | None = None,
@@ -58,10 +61,11 @@ def train(
 
     ``scale`` is the name of the scale that the labels are on (one of :data:`photfeh.inference.scale.SCALES`, or any
     other), for models that are to be compared with spectroscopy; default: what the data set says of its labels.
-    Parameters are those of :func:`photfeh.validate`; ``output`` is the model folder to make, ``threads``
-    the most threads that work at the same time. With ``verify`` the coverage of the intervals is measured on ensembles
-    that have not seen the stars (:mod:`photfeh.inference.verification`): one more fit for each pair of folds. With
-    ``overwrite`` the folder may hold another model or something else; files that are not of a model stay.
+    Parameters are those of :func:`photfeh.validate`, with ``budget`` for how long networks train; ``output`` is the
+    model folder to make, ``threads`` the most threads that work at the same time. With ``verify`` the coverage of the
+    intervals is measured on ensembles that have not seen the stars (:mod:`photfeh.inference.verification`): one more
+    fit for each pair of folds. With ``overwrite`` the folder may hold another model or something else; files that are
+    not of a model stay.
 
     Raises
     ------
@@ -73,6 +77,7 @@ def train(
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     keep_inputs(output, (dataset.folder,), beside=False)
     check_weighting(weighting)
+    check_budget(budget)
     dataset.representation(representation)
     kinds = create_model(model, **(params or {})).representations
     if representation not in kinds:
@@ -80,10 +85,8 @@ def train(
     data = Labelled.of(dataset, representation)
     settings, folder = dict(params or {}), Path(output)
     splits = list(data.splits(folds, seed))
-    keys = [
-        fit_key(f"member-{split.fold}", model, settings, data.content, split, weighting=weighting, seed=seed + number)
-        for number, split in enumerate(splits)
-    ]
+    fits = _Fits(Parts(folder / "parts"), model, settings, data, weighting, budget)
+    keys = [fits.key(f"member-{split.fold}", split, seed + number) for number, split in enumerate(splits)]
     recipe = fingerprint("ensemble", [key.fingerprint for key in keys], scale, verify)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; name a folder for --output.")
@@ -94,24 +97,24 @@ def train(
         raise BadInput(
             f"{folder} holds a model trained with other settings or data; name another --output, or say --overwrite."
         )
-    parts = Parts(folder / "parts")
+    parts = fits.parts
     if folder.exists() and any(folder.iterdir()) and not parts.exists() and not overwrite:
         raise BadInput(f"{folder} is not empty and not a model; name another --output, or say --overwrite.")
     with limited(threads), parts.claim():
         members, made = [], 0
         for number, (key, split) in enumerate(zip(keys, splits, strict=True), 1):
-            if parts.find(key) is None:
-                _fit_member(parts, key, model, settings, data, split, weighting, seed + number - 1)
-                made += 1
+            made += fits.make(key, split, seed + number - 1)
             # also one that was just fitted is read back: all members are what the disk holds
             members.append(MODELS[model].model_class()().restore(parts.folder / key.name))
             if progress is not None:
                 progress(f"{model}, member {number}", number, len(splits))
-        unseen, pair_keys, pairs_made = _fit_pairs(
-            parts, model, settings, data, splits if verify else [], weighting, seed, progress
-        )
+        unseen, pair_keys, pairs_made = _fit_pairs(fits, splits if verify else [], seed, progress)
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
-        how |= {"params": create_model(model, **settings).get_params(), "seed": seed}
+        how |= {"params": create_model(model, **with_budget(model, settings, budget)).get_params(), "seed": seed}
+        how |= {
+            "budget": budget,
+            "epochs": [member.notes_["budget"] for member in members if "budget" in member.notes_],
+        }
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
         notes |= {"scale": scale or dataset.truth, "verified": bool(unseen)}
         ensemble = _assemble(dataset, data, representation, model, members, splits, unseen, notes)
@@ -121,56 +124,60 @@ def train(
     return ensemble
 
 
+@dataclass(frozen=True)
+class _Fits:
+    """All that the fits of one ensemble have in common."""
+
+    parts: Parts
+    model: str
+    settings: Mapping[str, Any]
+    data: Labelled
+    weighting: str
+    budget: Budget
+
+    def key(self, label: str, split: Split, seed: int) -> Key:
+        return fit_key(
+            label, self.model, self.settings, self.data.content, split, weighting=self.weighting, seed=seed,
+            budget=self.budget,
+        )  # fmt: skip
+
+    def make(self, key: Key, split: Split, seed: int, *, keep: bool = True) -> bool:
+        """Fit and store what is not there, and tell whether; without ``keep`` only what it says of every star."""
+        if self.parts.find(key) is not None:
+            return False
+        try:
+            fitted = fit_split(
+                self.model, self.settings, self.data, split, weighting=self.weighting, seed=seed, budget=self.budget,
+                workspace=self.parts.workspace(key),
+            )  # fmt: skip
+        except FIT_ERRORS as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise FitFailed(f"{self.model} could not be fitted, fold {split.fold}: {reason}") from error
+        with self.parts.writing(key) as here:
+            if keep:
+                fitted.model.save(here)
+            else:
+                mean, sigma = fitted.model.predict_dist(self.data.sequences)
+                write_arrays(here / _SAID, {"mean": mean, "sigma": sigma})
+        return True
+
+
 def _fit_pairs(
-    parts: Parts,
-    model: str,
-    settings: Mapping[str, Any],
-    data: Labelled,
-    splits: Sequence[Split],
-    weighting: str,
-    seed: int,
-    progress: Callable[[str, int, int], None] | None,
+    fits: _Fits, splits: Sequence[Split], seed: int, progress: Callable[[str, int, int], None] | None
 ) -> tuple[dict[Pair, Dist], list[Key], int]:
     """What models say that were fitted without two folds each; their parts, and how many were made now."""
-    pairs, keys, made = pair_splits(data.feh, splits, seed), [], 0
+    pairs, keys, made = pair_splits(fits.data.feh, splits, seed), [], 0
     unseen: dict[Pair, Dist] = {}
     for number, (pair, split) in enumerate(pairs.items(), 1):
-        label, own = f"without-{pair[0]}-{pair[1]}", seed + len(splits) + number
-        key = fit_key(label, model, settings, data.content, split, weighting=weighting, seed=own)
+        own = seed + len(splits) + number
+        key = fits.key(f"without-{pair[0]}-{pair[1]}", split, own)
         keys.append(key)
-        if parts.find(key) is None:
-            _fit_member(parts, key, model, settings, data, split, weighting, own, keep=False)
-            made += 1
-        arrays = read_arrays(parts.folder / key.name / _SAID)
+        made += fits.make(key, split, own, keep=False)
+        arrays = read_arrays(fits.parts.folder / key.name / _SAID)
         unseen[pair] = arrays["mean"], arrays["sigma"]
         if progress is not None:
-            progress(f"{model}, coverage {number} of {len(pairs)}", number, len(pairs))
+            progress(f"{fits.model}, coverage {number} of {len(pairs)}", number, len(pairs))
     return unseen, keys, made
-
-
-def _fit_member(
-    parts: Parts,
-    key: Key,
-    model: str,
-    settings: Mapping[str, Any],
-    data: Labelled,
-    split: Split,
-    weighting: str,
-    seed: int,
-    *,
-    keep: bool = True,
-) -> None:
-    """Fit one member and store it; without ``keep`` only what it says of every star."""
-    try:
-        fitted = fit_split(model, settings, data, split, weighting=weighting, seed=seed, workspace=parts.workspace(key))
-    except FIT_ERRORS as error:
-        raise FitFailed(f"{model} could not be fitted, fold {split.fold}: {type(error).__name__}: {error}") from error
-    with parts.writing(key) as here:
-        if keep:
-            fitted.model.save(here)
-        else:
-            mean, sigma = fitted.model.predict_dist(data.sequences)
-            write_arrays(here / _SAID, {"mean": mean, "sigma": sigma})
 
 
 def _assemble(
