@@ -28,14 +28,15 @@ def network_with(errors: dict[int, float]):
 
     def fit(model, checkpoint):
         assert checkpoint == f"checkpoint-{model.epochs}"
+        begun = next((n for n in made if errors[n] < 0.9), model.epochs)
+        assert model.learning_rate == pytest.approx(create_model("gru").learning_rate * begun / model.epochs)
+        assert model._begin == ({"module.weight": made[-1]} if begun in made else None)
         made.append(model.epochs)
         model.history_ = [
             {"epoch": 0.0, "tune_loss": 2.0, "tune_rmse": 1.4},
             {"epoch": 1.0, "tune_loss": errors[model.epochs] ** 2, "tune_rmse": errors[model.epochs]},
         ]
         model.notes_ = {}
-        if len(made) > 1:  # begins where the one before ended
-            assert model._begin == {"module.weight": made[-2]}
         model.arrays_ = {"module.weight": model.epochs, "scale.target": None}
         return model
 

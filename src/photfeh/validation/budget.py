@@ -1,9 +1,10 @@
 """How long a network trains: to its end by one rule for all, for a number of epochs, or a quick look.
 
-The rule looks at tune parts only. A network is trained in cycles of the learning rate of 50, 100, 200, ... epochs, each
-of which begins with the weights kept by the one before it (warm restarts, Loshchilov & Hutter 2017), until a cycle
-makes its tune error smaller by less than one per cent. The weights of the least tune error are kept; the epochs of
-their cycle and of those before it are the budget of this fold.
+The rule looks at tune parts only. A network is trained in cycles of the learning rate of 50, 100, 200, ... epochs. Each
+begins with the weights kept by the one before it (warm restarts, Loshchilov & Hutter 2017) and rises to half its rate,
+since a restart at the full rate throws away what was learnt last. A cycle that makes the tune error smaller by less
+than one per cent is the last one. The weights of the least tune error are kept; the epochs of their cycle and of those
+before it are the budget of this fold.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ QUICK = 10
 """Epochs of a quick look."""
 
 _LEARNT = 0.9
-"""A network whose tune rmse is above this part of the scatter of the labels has not begun to learn, and goes on."""
+"""A network whose tune rmse is above this part of the scatter of the labels has not begun to learn, and begins anew, at
+the full rate, with the next cycle."""
 
 
 def check_budget(budget: Budget) -> None:
@@ -68,7 +70,8 @@ def to_the_end(
     Parameters
     ----------
     model : Network
-        Not fitted; every cycle gets a copy with its own ``epochs`` that begins where the one before it ended.
+        Not fitted; every cycle gets a copy with its own ``epochs`` and ``learning_rate`` that begins where the one
+        before it ended.
     fit
         Fits a model, given a name for its checkpoint, and returns it.
     scatter : float
@@ -84,28 +87,35 @@ def to_the_end(
     history : DataFrame
         One row an epoch of every cycle, told apart by ``cycle`` (its epochs); ``kept`` marks those of the model.
     """
-    best, last, least, before = model, None, np.inf, np.inf
+    best, least, before = model, np.inf, np.inf
+    last: Network | None = None
     tables: list[pd.DataFrame] = []
-    epochs, converged = FIRST, False
+    epochs, full, converged = FIRST, FIRST, False
     while epochs <= LAST and not converged:
-        fitted, table = _cycle(model, epochs, last, fit, kept)
+        fitted, table = _cycle(model, epochs, model.learning_rate * full / epochs, last, fit, kept)
         tables.append(table)
         error = float(table["tune_rmse"].iloc[int(table["tune_loss"].argmin())])
         if error < least:
             best, least = fitted, error
-        last = fitted
-        converged = error > (1 - GAIN) * before and min(error, before) < _LEARNT * scatter
+        learnt = min(error, before) < _LEARNT * scatter
+        converged = learnt and error > (1 - GAIN) * before
         before, epochs = min(error, before), 2 * epochs
+        last, full = (fitted, full) if learnt else (None, epochs)
     best.notes_ |= {"budget": in_all(best.epochs), "converged": converged}
     history = pd.concat(tables, ignore_index=True)
     return best, history.assign(kept=history["cycle"] == best.epochs)
 
 
 def _cycle(
-    model: Network, epochs: int, last: Network | None, fit: Callable[[Network, str], Network], kept: Path | None
+    model: Network,
+    epochs: int,
+    rate: float,
+    last: Network | None,
+    fit: Callable[[Network, str], Network],
+    kept: Path | None,
 ) -> tuple[Network, pd.DataFrame]:
     """One cycle after the last one, from the disk where an earlier call has finished it."""
-    fresh = type(model)(**{**model.get_params(deep=False), "epochs": epochs})
+    fresh = type(model)(**{**model.get_params(deep=False), "epochs": epochs, "learning_rate": rate})
     folder = None if kept is None else kept / f"cycle-{epochs}"
     rows = None if folder is None else read_json(folder / "history.json")
     if folder is not None and rows:

@@ -138,7 +138,7 @@ def fit_key(
     """
     model = _fresh(name, with_budget(name, params, budget), seed)
     parts = (split.train, split.tune, split.score)
-    rule = ("restarts", FIRST, LAST, GAIN) if _is_open(model, params, budget) else None
+    rule = ("halved restarts", FIRST, LAST, GAIN) if _is_open(model, params, budget) else None
     return Key(label, fingerprint(type(model), model.get_params(), content, parts, weighting, seed, rule, made_by))
 
 
