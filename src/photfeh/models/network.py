@@ -121,8 +121,9 @@ class Network(Regressor):
         self._learn_scales(X, y, weight)
         with seeded(self.seed):
             module = self.build()
-        if self._begin is not None:
-            module.load_state_dict(_weights(self._begin))
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            module.load_state_dict(_weights(begin))
         result = fit_network(
             module,
             self._batch(X, y, weight),
@@ -130,7 +131,7 @@ class Network(Regressor):
             self.fit_config(),
             augment=self.augmentation(),
             checkpoint=getattr(self, "_checkpoint", None),
-            made_of=fingerprint(type(self), self.get_params(deep=False), self._begin),
+            made_of=fingerprint(type(self), self.get_params(deep=False), begin),
             on_epoch=getattr(self, "_on_epoch", None),
         )
         self.history_ = result.history
