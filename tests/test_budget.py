@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -237,10 +238,14 @@ def test_a_model_to_ship_is_trained_by_the_same_rule(dataset: Dataset, tmp_path,
         assert np.array_equal(value, model.members[0].arrays_[name]), name
     assert model.notes["training"]["epochs"][0] == alone.notes_["budget"]
     low, high = min(model.notes["training"]["epochs"]), max(model.notes["training"]["epochs"])
-    assert f"until the tune error stopped falling: {low} to {high} epochs" in model_card(model, "auto")
+    assert f"until the tune error stopped falling: {low} to {high} epochs; not converged" in model_card(model, "auto")
+    ended = replace(model, notes=model.notes | {"training": model.notes["training"] | {"converged": True}})
+    assert f"{low} to {high} epochs." in model_card(ended, "auto")
     five = pf.train(dataset, tmp_path / "five", model="gru", folds=2, params=TINY, budget=5)
     assert [member.epochs for member in five.members] == [5, 5]
     assert "stopped falling" not in model_card(five, "five")
+    svr = pf.train(dataset, tmp_path / "svr", model="svr", folds=2, params={"C": 1.0, "gamma": 0.1}, budget="quick")
+    assert "not converged" not in model_card(svr, "svr")
     assert "not converged" in model_card(
         pf.train(dataset, tmp_path / "quick", model="gru", folds=2, params=TINY, budget="quick"), "quick"
     )

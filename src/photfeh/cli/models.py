@@ -54,7 +54,9 @@ def train(
         )  # fmt: skip
     scores = ensemble.notes["out_of_fold"]
     values = ", ".join(f"{name} {scores[name]:.4f}" for name in ("r2", "rmse", "mae"))
-    out.print(f"{model}: {len(ensemble.members)} members, {scores['n']} stars; out of fold {values}\nmodel: {output}")
+    note = ", not converged (quick budget)" if ensemble.notes["training"]["budget"] == "quick" else ""
+    out.print(f"{model}: {len(ensemble.members)} members{note}, {scores['n']} stars; out of fold {values}")
+    out.print(f"model: {output}")
 
 
 def calibrate(

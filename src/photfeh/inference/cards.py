@@ -101,7 +101,9 @@ def _length(how: Mapping[str, Any]) -> list[str]:
     if how.get("budget") == "quick":
         return ["- Trained for a quick look: not converged."]
     if how.get("budget") == "auto" and how["epochs"]:
-        return [f"- Trained until the tune error stopped falling: {min(how['epochs'])} to {max(how['epochs'])} epochs."]
+        cut = "" if how["converged"] else "; not converged when the longest cycle ended, in some members"
+        low, high = min(how["epochs"]), max(how["epochs"])
+        return [f"- Trained until the tune error stopped falling: {low} to {high} epochs{cut}."]
     return []
 
 

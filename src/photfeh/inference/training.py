@@ -112,8 +112,9 @@ def train(
         how = {"model": model, "representation": representation, "folds": folds, "weighting": weighting}
         how |= {"params": create_model(model, **with_budget(model, settings, budget)).get_params(), "seed": seed}
         how |= {
-            "budget": budget,
+            "budget": budget if MODELS[model].model_class().kind == "network" else None,
             "epochs": [member.notes_["budget"] for member in members if "budget" in member.notes_],
+            "converged": all(member.notes_.get("converged", True) for member in members),
         }
         notes = {"training": how, "recipe": recipe, "dataset_sha256": dataset.notes["stars_sha256"]}
         notes |= {"scale": scale or dataset.truth, "verified": bool(unseen)}
