@@ -110,7 +110,7 @@ def _length(how: Mapping[str, Any]) -> list[str]:
 def _coverage(notes: Mapping[str, Any]) -> list[str]:
     """What the intervals were scored on, and how many truths they hold."""
     if not notes.get("coverage"):
-        return ["Not measured: too few stars."]
+        return ["Not measured: too few stars, or trained by a version that measured it only with `--verify`."]
     whose = (
         "Of single members, on stars that they have not seen, calibrated on the other folds; `photfeh train --verify` "
         "measures that of their mean."
