@@ -27,7 +27,7 @@ import photfeh as pf
 from bench_recurrent import processor
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS, create_model
-from photfeh.report import model_scores, write_comparison
+from photfeh.report import budgets, model_scores, write_comparison
 from photfeh.report.figures.style import styled
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.sequences import REPRESENTATIONS
@@ -99,6 +99,9 @@ def main() -> None:
     if finished:
         write_comparison(list(finished.values()), options.runs / "laboratory" / "report")
         picture(finished, options.picture)
+    cycles = {one.title: found_epochs(finished_runs(one, "nested", options)) for one, _ in found}
+    if cycles := {title: table for title, table in cycles.items() if len(table)}:
+        curves(cycles, options.picture.with_name("budgets.png"))
 
 
 def fit(one: StarSet, dataset: Dataset, step: str, options: argparse.Namespace) -> None:
@@ -162,6 +165,8 @@ def tables(one: StarSet, dataset: Dataset, options: argparse.Namespace) -> Compa
         whole[kind] = shown
         brief = shown[["rank", "model", *FOUNDING_METRICS]].merge(kept_epochs(whole["epochs"], kind), how="left")
         print(f"\n{found.n_stars} stars, 5 folds, nested; `{kind}`:\n\n{markdown(brief.astype(object).fillna(''))}")
+    if found.caution:
+        print(f"\n{found.caution[0].upper()}{found.caution[1:]}.")
     whole |= {f"{kind}-paper": by_model(table) for kind, table in found.founding_paper.items()}
     whole["does-the-spline-help"] = pd.DataFrame(spline_answer(found))
     whole["significance"] = found.pairs
@@ -288,6 +293,16 @@ def picture(found: dict[str, Comparison], path: Path) -> None:
     for (title, one), panel in zip(found.items(), panels, strict=True):
         theirs = float(one.external["external_rmse"].iloc[0]) if len(one.external) else None
         model_scores(one.metrics, reference=None if theirs is None else ("published", theirs), ax=panel)
+        panel.set_title(title, loc="right", pad=20, fontsize=8.5)
+    figure.savefig(path, dpi=120)
+
+
+@styled
+def curves(cycles: dict[str, pd.DataFrame], path: Path) -> None:
+    """Tune error against epochs of the networks that were trained to their end, one panel a set."""
+    figure = Figure(figsize=(0.6 + 4.4 * len(cycles), 3.8), layout="constrained")
+    for (title, table), panel in zip(cycles.items(), np.atleast_1d(figure.subplots(1, len(cycles))), strict=True):
+        budgets(table, ax=panel)
         panel.set_title(title, loc="right", pad=20, fontsize=8.5)
     figure.savefig(path, dpi=120)
 

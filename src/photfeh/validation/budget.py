@@ -166,7 +166,7 @@ def not_converged(config: Mapping[str, Any], history: pd.DataFrame | None = None
     if config.get("validation", {}).get("budget") == "quick":
         return "not converged (quick budget)"
     cut = _cut_short(budget_table(history)) if history is not None and len(history) else []
-    return f"not converged after {LAST:,} epochs in some folds: {', '.join(cut)}" if cut else ""
+    return f"not converged after {in_all(LAST):,} epochs in some folds: {', '.join(cut)}" if cut else ""
 
 
 def _cut_short(cycles: pd.DataFrame) -> list[str]:

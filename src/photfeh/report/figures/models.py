@@ -160,16 +160,20 @@ def accuracy_against_cost(
 
 @styled
 def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Tune error after each cycle of a training, one line a model and representation, mean over folds.
+    """Least tune error up to the end of each cycle of a training, one line a model and representation, mean over fits.
+
+    A fit that has ended earlier than others keeps its error, so that every point is a mean over the same fits.
 
     Parameters
     ----------
     cycles : DataFrame
-        As ``Run.budgets``: columns model, representation, epochs (in all), tune_rmse (in units of the labels' scatter).
+        As ``Run.budgets``: columns model, representation, repeat, fold, epochs (in all), tune_rmse (in units of the
+        labels' scatter).
     """
     ax = new_axes(ax)
     for number, (name, rows) in enumerate(cycles.groupby(["model", "representation"], sort=True)):
-        mean = rows.groupby("epochs")["tune_rmse"].mean()
+        fits = rows.pivot(index=["repeat", "fold"], columns="epochs", values="tune_rmse")
+        mean = fits.ffill(axis=1).cummin(axis=1).mean()
         style = "-" if number < len(PALETTE) else "--"
         ax.plot(
             mean.index,

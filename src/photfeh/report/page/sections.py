@@ -100,8 +100,8 @@ def _training(data: ReportData, ranking: list[Key]) -> Section | None:
     if len(budgets):
         ax = figures_models.budgets(budgets)
         note = (
-            "Mean over folds, after each cycle of the learning rate. The rule: until a cycle of twice the length gains "
-            "less than 1 %."
+            "Least tune error up to the end of each cycle of the learning rate, mean over folds; a fold that has ended "
+            "keeps its own. The rule: until a cycle of twice the length gains less than 1 %."
         )
         drawings.append(draw("budgets", ax, "Tune error against epochs.", note))
     text = "Loss against epoch, one line a fold."
