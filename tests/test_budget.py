@@ -277,3 +277,17 @@ def test_a_bad_budget_is_one_clear_error(dataset: Dataset, tmp_path, call, value
     assert code == 2
     assert "auto, quick or a number of epochs" in err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("ends", "labelled"),
+    [((0.29, 0.37), {"0.3", "0.32", "0.34", "0.36"}), ((0.08, 3.0), {"0.1", "0.2", "0.5", "1", "2"})],
+)
+def test_a_logarithmic_axis_has_numbers_over_any_span(ends, labelled):
+    cycles = pd.DataFrame({"model": "gru", "representation": "spline", "repeat": 0, "fold": 0, "epochs": [50, 150]})
+    ax = budgets(cycles.assign(tune_rmse=ends[::-1]))
+    ax.figure.draw_without_rendering()
+    low, high = ax.get_ylim()
+    ticks = [*ax.yaxis.get_major_ticks(), *ax.yaxis.get_minor_ticks()]
+    shown = {tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high}
+    assert labelled <= shown

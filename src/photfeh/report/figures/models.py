@@ -16,8 +16,7 @@ from scipy import stats
 
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.core.types import FloatArray
-from photfeh.report.figures.predictions import minor_label
-from photfeh.report.figures.style import ABOVE, GRID, INK, PALETTE, new_axes, styled
+from photfeh.report.figures.style import ABOVE, GRID, INK, PALETTE, new_axes, plain_logarithmic, styled
 from photfeh.validation.pairs import ladder
 from photfeh.validation.significance import Ranks
 
@@ -186,8 +185,7 @@ def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
     ax.set(xscale="log", yscale="log", xlabel="epochs", ylabel="tune rmse / scatter of the labels")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(FuncFormatter(minor_label))
+        plain_logarithmic(axis)
     if len(cycles):
         ax.legend(**ABOVE)
     return ax
@@ -293,8 +291,7 @@ def learning_curve(sizes: npt.ArrayLike, scores: Mapping[str, npt.ArrayLike], *,
             ax.fill_between(x[order], mean - error, mean + error, color=color, alpha=0.2, lw=0)
     ax.set(xscale="log", yscale="log", xlabel="training stars", ylabel="rmse (dex)")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(FuncFormatter(minor_label))
+        plain_logarithmic(axis)
     if scores:
         ax.legend(**ABOVE)
     return ax

@@ -7,11 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
-from matplotlib.ticker import FuncFormatter
 
 from photfeh.core.errors import BadInput, MissingColumn
 from photfeh.core.types import FloatArray
-from photfeh.report.figures.style import ABOVE, GRID, INK, PALETTE, new_axes, styled
+from photfeh.report.figures.style import ABOVE, GRID, INK, PALETTE, new_axes, plain_logarithmic, styled
 from photfeh.validation.metrics import score
 
 __all__ = [
@@ -206,18 +205,11 @@ def training_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             best = int(np.nanargmin(tune))
             ax.plot(run["epoch"].iloc[best], tune[best], "o", color=PALETTE[1], ms=3.5)
     ax.set_yscale("log")
-    # Plain numbers: the usual powers of ten are mathematics that a page cannot set in its own font.
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(FuncFormatter(minor_label))
+    plain_logarithmic(ax.yaxis)
     ax.set(xlabel="epoch", ylabel="loss")
     if runs:
         ax.legend(**ABOVE)
     return ax
-
-
-def minor_label(value: float, _: object = None) -> str:
-    """Labels at 2 and 5 of each decade."""
-    return f"{value:g}" if round(value / 10.0 ** np.floor(np.log10(value) + 1e-9)) in (2, 5) else ""
 
 
 @styled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import re
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -12,9 +13,11 @@ import matplotlib
 from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
-__all__ = ["ABOVE", "GRID", "INK", "PALETTE", "STYLE", "inline_svg", "new_axes", "styled"]
+__all__ = ["ABOVE", "GRID", "INK", "PALETTE", "STYLE", "inline_svg", "new_axes", "plain_logarithmic", "styled"]
 
 INK = "#28303c"
 """Text, axes and 1:1 lines."""
@@ -86,6 +89,21 @@ def new_axes(ax: Axes | None, *, square: bool = False) -> Axes:
     if ax is not None:
         return ax
     return Figure(figsize=(3.3, 3.3) if square else None).add_subplot()
+
+
+def plain_logarithmic(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis: powers of ten are mathematics that a page cannot set in its own font.
+
+    Of the ticks between decades those at 2 and 5 are labelled, or all where the axis spans less than a factor of 5.
+    """
+
+    def between(value: float, _: object = None) -> str:
+        low, high = axis.get_view_interval()
+        digit = round(value / 10.0 ** math.floor(math.log10(value) + 1e-9))
+        return f"{value:g}" if digit in (2, 5) or high < 5 * low else ""
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(FuncFormatter(between))
 
 
 def inline_svg(figure: Figure, *, key: str, label: str) -> Markup:
