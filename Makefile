@@ -181,6 +181,7 @@ distilled: $(STAMP)
 experiments: $(STAMP)
 	$(BIN)/python benchmarks/into_docs.py docs/experiments.md experiments benchmarks/experiments.py
 	$(BIN)/python benchmarks/into_docs.py docs/experiments.md joint benchmarks/joint_labels.py
+	$(BIN)/python benchmarks/into_docs.py docs/experiments.md parts benchmarks/label_parts.py
 	$(BIN)/python benchmarks/into_docs.py docs/experiments.md bands benchmarks/overtone_bands.py
 
 # The tables of docs/benchmarks/signal.md: splines, prepare at survey size, period search, accuracy against truth
