@@ -1,7 +1,7 @@
 """The founding experiment at its full size, on simulated stars: the tables of docs/founding.md.
 
     make founding            (resumable: runs/founding keeps every fit; about a day on two cores)
-    python benchmarks/founding.py --device cuda --budget auto --jobs 4      (where there is a GPU)
+    python benchmarks/founding.py --device cuda --budget auto --jobs 5      (where there is a GPU)
     python benchmarks/founding.py --stars 120 --budget 2                    (a try)
 
 Monti & Muraveva 2024: 6,696 RRab with more than 50 epochs, an error of phi31 below 0.10 rad, a peak-to-peak amplitude
@@ -10,7 +10,9 @@ by the relation of Muraveva+ 2025 on the very curve; eleven models on three data
 sample weights. Here the stars are simulated, so the published columns beside ours are of other stars: they show whether
 the picture is the same, not who is better. Nested: stop on the tune part. Paper: stop on the scored fold, as they did.
 
-Epochs are sized for two cores (``--budget`` takes their place); every table of a shorter run says so.
+Networks take steps of 256 stars, as the founding ones did. Epochs are sized for two cores (``--budget`` takes their
+place); every table of a shorter run says so. Several processes may share the work, on one GPU, too: give each other
+``--models`` and ``--steps fit``, and make the tables afterwards.
 """
 
 from __future__ import annotations
@@ -42,11 +44,11 @@ from photfeh.validation.run import Run
 from real_data import markdown
 
 STARS = 6_696
+FOUNDING_BATCH = 256
 METRICS = ("r2", "wrmse", "wmae", "rmse", "mae")
 SEQUENCE = {"inputs": "sequence"}  # the founding forest and SVR read the flattened series
-EPOCHS = {
-    "gru": 100, "bigru": 60, "lstm": 100, "bilstm": 60, "fcn": 8, "resnet": 5, "inceptiontime": 4, "convgru": 8,
-    "convlstm": 8,
+EPOCHS = dict.fromkeys(("gru", "bigru", "lstm", "bilstm"), 250) | {
+    "fcn": 100, "resnet": 20, "inceptiontime": 20, "convgru": 20, "convlstm": 20,
 }  # fmt: skip
 """What two cores can do in a day."""
 MODEL_NAMES = ("random-forest", "svr", *EPOCHS)
@@ -87,12 +89,15 @@ def main() -> None:
     parser.add_argument("--budget", help="auto, quick, or epochs; default: what two cores can do in a day")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--steps", default="fit,tables")
     options = parser.parse_args()
     folder = options.runs / (f"founding-{options.stars}" if options.stars != STARS else "founding")
     dataset = founding_stars(folder / "dataset", options.stars)
-    for protocol in options.protocols.split(","):
+    steps = options.steps.split(",")
+    for protocol in options.protocols.split(",") if "fit" in steps else []:
         fit(dataset, folder, protocol, options)
-    tables(dataset, folder, options)
+    if "tables" in steps:
+        tables(dataset, folder, options)
 
 
 def founding_stars(folder: Path, n_stars: int) -> Dataset:
@@ -146,10 +151,8 @@ def parameters(name: str, options: argparse.Namespace) -> dict[str, Any]:
     if not issubclass(MODELS[name].model_class(), Network):
         # the grid of the SVR is of no use on 529 inputs of 5,000 stars: a day would go on it alone
         return SEQUENCE | ({"C": 8.0, "gamma": 0.3} if name == "svr" else {})
-    found: dict[str, Any] = {"device": options.device}
-    if options.device != "cpu":
-        found["precision"] = "mixed"
-    return found if options.budget else found | {"epochs": EPOCHS[name]}
+    found: dict[str, Any] = {"device": options.device, "batch_size": FOUNDING_BATCH}
+    return found if options.budget else found | {"epochs": EPOCHS[name], "patience": EPOCHS[name]}
 
 
 def tables(dataset: Dataset, folder: Path, options: argparse.Namespace) -> None:

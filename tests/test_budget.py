@@ -88,9 +88,10 @@ def test_the_longest_cycle_is_the_end_and_is_not_called_converged(monkeypatch):
 
 
 def test_what_a_budget_means_for_each_model():
-    assert with_budget("gru", {"units": (3,)}, "quick") == {"units": (3,), "epochs": QUICK}
+    assert with_budget("gru", {"units": (3,)}, "quick") == {"units": (3,), "epochs": QUICK, "patience": QUICK}
     assert with_budget("gru", {"epochs": 7}, "quick") == {"epochs": 7}
-    assert with_budget("gru", {}, 33) == {"epochs": 33}
+    assert with_budget("gru", {}, 33) == {"epochs": 33, "patience": 33}
+    assert with_budget("gru", {"patience": 5}, 33) == {"epochs": 33, "patience": 5}
     assert with_budget("gru", {}, "auto") == {"patience": budget.LAST}
     assert with_budget("svr", {}, "quick") == with_budget("gru", {}, None) == {}
     for bad in ("long", 0, -3, True, "20"):

@@ -49,14 +49,15 @@ def check_budget(budget: Budget) -> None:
 def with_budget(name: str, params: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     """Parameters of a model under a budget; ``epochs`` that they name themselves stay.
 
-    Under ``auto`` no cycle is cut short: patience is as long as the longest one.
+    No cycle of the learning rate is cut short: ``patience``, unless it is named, is as long as the longest one.
     """
     settings = dict(params)
     if MODELS[name].model_class().kind != "network" or "epochs" in settings or budget is None:
         return settings
     if budget == "auto":
         return {"patience": LAST} | settings
-    return settings | {"epochs": QUICK if budget == "quick" else int(budget)}
+    epochs = QUICK if budget == "quick" else int(budget)
+    return {"patience": epochs} | settings | {"epochs": epochs}
 
 
 def to_the_end(
