@@ -303,7 +303,8 @@ def curves(cycles: dict[str, pd.DataFrame], path: Path) -> None:
     figure = Figure(figsize=(0.6 + 4.4 * len(cycles), 3.8), layout="constrained")
     for (title, table), panel in zip(cycles.items(), np.atleast_1d(figure.subplots(1, len(cycles))), strict=True):
         budgets(table, ax=panel)
-        panel.set_title(title, loc="right", pad=20, fontsize=8.5)
+        rows = -(-table["model"].nunique() // 3)
+        panel.set_title(title, loc="right", pad=8 + 12 * rows, fontsize=8.5)  # above the legend
     figure.savefig(path, dpi=120)
 
 

@@ -16,6 +16,7 @@ from photfeh.inference.ensemble import Ensemble
 from photfeh.models.registry import create_model
 from photfeh.report.comparison_page import comparison_text, write_comparison
 from photfeh.report.figures.models import budgets
+from photfeh.report.figures.style import styled
 from photfeh.samples.dataset import Dataset
 from photfeh.validation import budget, fitting
 from photfeh.validation.budget import QUICK, budget_table, check_budget, not_converged, to_the_end, with_budget
@@ -181,6 +182,23 @@ def test_every_point_of_the_curve_is_a_mean_over_the_same_folds():
     (line,) = budgets(cycles).lines
     np.testing.assert_allclose(line.get_xdata(), [50, 150, 350])
     np.testing.assert_allclose(line.get_ydata(), [0.6, 0.55, 0.5])
+
+
+@pytest.mark.parametrize("kinds", [("spline",), ("raw", "raw-spline")])
+def test_the_legend_of_the_curve_stays_within_the_figure(kinds):
+    names = ("bigru", "bilstm", "gru", "inceptiontime", "lstm")
+    cycles = pd.DataFrame(
+        {"model": name, "representation": kind, "repeat": 0, "fold": 0, "epochs": epochs, "tune_rmse": 9.0 / epochs}
+        for name in names for kind in kinds for epochs in (50, 150)
+    )  # fmt: skip
+    ax = styled(budgets)(cycles)
+    figure = ax.get_figure()
+    figure.draw_without_rendering()
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()][0] == ("bigru" if len(kinds) == 1 else "bigru on raw")
+    box, page = legend.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert page.y0 <= box.y0 < box.y1 <= page.y1
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,7 @@ def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         labels' scatter).
     """
     ax = new_axes(ax)
+    several = cycles["representation"].nunique() > 1
     for number, (name, rows) in enumerate(cycles.groupby(["model", "representation"], sort=True)):
         fits = rows.pivot(index=["repeat", "fold"], columns="epochs", values="tune_rmse")
         mean = fits.ffill(axis=1).cummin(axis=1).mean()
@@ -181,13 +182,13 @@ def budgets(cycles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ms=3,
             ls=style,
             color=PALETTE[number % len(PALETTE)],
-            label=" on ".join(map(str, name)),
+            label=" on ".join(map(str, name)) if several else str(name[0]),
         )
     ax.set(xscale="log", yscale="log", xlabel="epochs", ylabel="tune rmse / scatter of the labels")
     for axis in (ax.xaxis, ax.yaxis):
         plain_logarithmic(axis)
     if len(cycles):
-        ax.legend(**ABOVE)
+        ax.legend(**ABOVE | {"ncols": 2 if several else 3, "columnspacing": 1.0, "handlelength": 1.4})
     return ax
 
 
