@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -228,3 +230,15 @@ def test_networks_of_convolutions_learn_from_raw_curves(name, dataset):
     losses = [row["train_loss"] for row in model.history_]
     assert losses[-1] < losses[0]
     assert np.isfinite(model.predict(raw)).all()
+
+
+def test_what_was_trained_on_a_gpu_predicts_where_there_is_none(dataset, tmp_path):
+    curves = dataset.sequences("spline")
+    model = create_model("gru", units=(4, 4, 4), epochs=2).fit(curves, dataset.stars["feh"])
+    model.save(tmp_path)
+    told = json.loads((tmp_path / "model.json").read_text())
+    told["params"]["device"] = "cuda"
+    (tmp_path / "model.json").write_text(json.dumps(told))
+    moved = create_model("gru").restore(tmp_path)
+    assert moved.device == "cuda"
+    np.testing.assert_array_equal(moved.predict(curves), model.predict(curves))

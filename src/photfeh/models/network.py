@@ -188,10 +188,14 @@ class Network(Regressor):
         return centre + scale * output[:, 0], sigma
 
     def _output(self, X: Sequences) -> Float32Array:
-        """What the module says, (N, 1) or (N, 2), in standard units."""
+        """What the module says, (N, 1) or (N, 2), in standard units.
+
+        By the CPU, whatever ``device`` the network was trained on: a model goes to other machines, and a star's
+        prediction is the same everywhere.
+        """
         from photfeh.models.loop import predict_network
 
-        said = predict_network(self.module_, self._batch(X), device=self.device, precision=self.precision)
+        said = predict_network(self.module_, self._batch(X), precision=self.precision)
         return np.asarray(said.numpy())
 
     def _predict_dist(self, X: Sequences) -> tuple[FloatArray, FloatArray]:

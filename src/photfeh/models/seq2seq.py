@@ -213,7 +213,7 @@ class Seq2Seq(CentredNetwork):
         after_fork()
         batch = self._batch(X)
         module = DrawnCurve(cast(Seq2SeqModule, self.module_))
-        drawn = predict_network(module, batch, device=self.device, precision=self.precision)
+        drawn = predict_network(module, batch, precision=self.precision)
         (centre, *_), (scale, *_) = self._scales["input"]
         curves = centre + scale * drawn.numpy().astype(np.float64)
         curves[X.lengths == 0] = np.nan
