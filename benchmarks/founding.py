@@ -30,6 +30,7 @@ import photfeh as pf
 from bench_recurrent import processor
 from laboratory import by_model, finished_in
 from photfeh.core.errors import BadFile
+from photfeh.core.fingerprint import fingerprint
 from photfeh.core.lightcurves import LightCurves
 from photfeh.models.network import Network
 from photfeh.models.registry import MODELS
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--steps", default="fit,tables")
     options = parser.parse_args()
     folder = options.runs / (f"founding-{options.stars}" if options.stars != STARS else "founding")
-    dataset = founding_stars(folder / "dataset", options.stars)
+    dataset = founding_stars(folder / f"dataset-{fingerprint(options.stars)[:8]}", options.stars)
     steps = options.steps.split(",")
     for protocol in options.protocols.split(",") if "fit" in steps else []:
         fit(dataset, folder, protocol, options)
@@ -101,7 +102,10 @@ def main() -> None:
 
 
 def founding_stars(folder: Path, n_stars: int) -> Dataset:
-    """Exactly so many simulated RRab that pass the founding cuts, as sequences of the founding kind."""
+    """Exactly so many simulated RRab that pass the founding cuts, as sequences of the founding kind.
+
+    The folder is named by their number and the version of the numerics; it is made anew only where it is not there.
+    """
     try:
         return Dataset.open(folder)
     except BadFile:
