@@ -195,7 +195,7 @@ def test_the_legend_of_the_curve_stays_within_the_figure(kinds):
     figure = ax.get_figure()
     figure.draw_without_rendering()
     legend = ax.get_legend()
-    assert [text.get_text() for text in legend.get_texts()][0] == ("bigru" if len(kinds) == 1 else "bigru on raw")
+    assert legend.get_texts()[0].get_text() == ("bigru" if len(kinds) == 1 else "bigru on raw")
     box, page = legend.get_window_extent(), figure.bbox
     assert page.x0 <= box.x0 < box.x1 <= page.x1
     assert page.y0 <= box.y0 < box.y1 <= page.y1
