@@ -20,6 +20,7 @@ from photfeh.samples import preparation
 from photfeh.samples.dataset import Dataset
 from photfeh.samples.preparation import prepare
 from photfeh.simulation.survey import Simulation, simulate
+from photfeh.validation import fitting
 from photfeh.validation.cross_validate import learning_curve, validate
 from photfeh.validation.run import Run
 
@@ -70,6 +71,24 @@ def models(dataset: Dataset, tmp_path_factory) -> tuple[Path, Path]:
         train(dataset, folder / where / "model", model="ridge-fourier", folds=3, seed=seed)
         made.append(folder / where / "model")
     return made[0], made[1]
+
+
+def test_a_validation_cut_off_in_its_first_fit_is_begun_again(dataset: Dataset, tmp_path, monkeypatch):
+    def stop(*arguments, **options):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "fit_split", stop)
+        with pytest.raises(Interrupted):
+            validate(dataset, tmp_path / "run", folds=2)
+    assert (tmp_path / "run").exists()
+    with pytest.raises(BadInput, match="other settings"):
+        validate(dataset, tmp_path / "run", folds=3)
+    assert len(validate(dataset, tmp_path / "run", folds=2).timings) == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.toml").write_text("[validation]\nfolds = 2\n")
+    with pytest.raises(BadInput, match="not a run"):
+        validate(dataset, tmp_path / "mine", folds=2)
 
 
 def same_data(one: Dataset, two: Dataset) -> None:
