@@ -154,6 +154,7 @@ def test_an_interrupted_search_goes_on_after_the_last_cycle(dataset: Dataset, sh
     again = []
     resumed = fit_split("gru", TINY, data, split, workspace=tmp_path, on_epoch=again.append, **options)
     assert len(again) == 4  # the first cycle of two is not trained again
+    assert resumed.seconds >= resumed.history["seconds"].sum() > sum(row["seconds"] for row in again)
     pd.testing.assert_frame_equal(resumed.history.drop(columns="seconds"), whole.history.drop(columns="seconds"))
     for name, value in whole.model.arrays_.items():
         assert np.array_equal(value, resumed.model.arrays_[name])

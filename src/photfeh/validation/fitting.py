@@ -200,7 +200,9 @@ def fit_split(
             history = pd.DataFrame(fit(model, "checkpoint").history_)
     else:
         model.fit(*known)
-    return Fitted(model, train, tune, weight, time.perf_counter() - started, history)
+    # epochs before an interruption count, too
+    seconds = max(time.perf_counter() - started, float(history["seconds"].sum()) if len(history) else 0.0)
+    return Fitted(model, train, tune, weight, seconds, history)
 
 
 Chooser = Callable[["Task", Labelled, IntArray, Path], tuple[dict[str, Any], dict[str, Any]]]
