@@ -51,7 +51,7 @@ SEQUENCE = {"inputs": "sequence"}  # the founding forest and SVR read the flatte
 EPOCHS = dict.fromkeys(("gru", "bigru", "lstm", "bilstm"), 250) | {
     "fcn": 100, "resnet": 20, "inceptiontime": 20, "convgru": 20, "convlstm": 20,
 }  # fmt: skip
-"""What two cores can do in a day."""
+"""What two cores can do in about a day, by estimate from the cost of an epoch of each on fewer stars."""
 MODEL_NAMES = ("random-forest", "svr", *EPOCHS)
 _ORDER = ("lstm", "bilstm", "gru", "bigru", "convlstm", "convgru", "fcn", "inceptiontime", "resnet")
 _SPLINE = """

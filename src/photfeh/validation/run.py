@@ -155,9 +155,9 @@ class RunWriter:
         if self.folder.exists() and not self.folder.is_dir():
             raise BadInput(f"{self.folder} is a file; name a folder for --output.")
         # a call that was cut off in its first fit has left its settings, nothing else
-        begun = note.exists() and _resumable(note) is not None
-        ours = (self.folder / _FINISHED).exists() or self.parts.exists() or begun
-        if ours and not self._overwrite and note.exists() and _resumable(note) != _resumable(text):
+        before = _resumable(note) if note.exists() else None
+        ours = (self.folder / _FINISHED).exists() or self.parts.exists() or before is not None
+        if ours and not self._overwrite and note.exists() and before != _resumable(text):
             raise BadInput(f"{self.folder} holds a run with other settings; name another --output, or say --overwrite.")
         if not ours and not self._overwrite and self.folder.exists() and any(self.folder.iterdir()):
             raise BadInput(f"{self.folder} is not empty and not a run; name another --output, or say --overwrite.")
